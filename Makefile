@@ -1,0 +1,37 @@
+# canfleet: every step CI and people run. All of them work on a fresh machine with Python 3.11+.
+SHELL := /bin/bash
+PY := .venv/bin/python
+DURATION ?= 0
+
+.PHONY: demo test check format bench clean lock
+
+.venv/ready: requirements.lock pyproject.toml
+	python3 -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: -r requirements.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch .venv/ready
+
+demo: .venv/ready ## start everything with a small simulated fleet (DURATION=30 stops by itself with a verdict)
+	@.venv/bin/canfleet demo --duration $(DURATION)
+
+check: .venv/ready ## lint, format, types
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+test: check ## everything that must hold
+	$(PY) -m pytest
+
+format: .venv/ready
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+bench: .venv/ready ## the benchmark, as a person reads it
+	@.venv/bin/canfleet bench
+
+lock: ## resolve the dependencies again (needs uv)
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header -q -o requirements.lock
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
