@@ -1,0 +1,9 @@
+"""A synthetic fleet, a replayer of recorded logs, and the HTTP client that sends both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+FLEET_DBC: Final = Path(__file__).parent / "fleet.dbc"
+"""The database of the simulated passenger car: 11 messages, five frames a second."""

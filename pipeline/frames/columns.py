@@ -7,12 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from pipeline.frames.vehicles import frozen, utf8_views
 from pipeline.types import I32, I64, U8, U32, U64, Bools
+
+
+def binary_views(data: pa.BinaryArray) -> tuple[I32, U8]:
+    """Read-only views of a binary array: offsets int32[n + 1] and bytes uint8[...]. O(1)."""
+    return utf8_views(data)
 
 
 @dataclass(frozen=True, slots=True)
 class FrameColumns:
     """`n` frames, column by column; mostly views into the batch's own Arrow buffers.
+
+    All arrays are read-only, contiguous and aligned, so that a kernel sees one type and is compiled once.
 
     Attributes:
         vehicles: the batch's vehicle dictionary, Arrow utf8.
@@ -41,29 +49,30 @@ class FrameColumns:
     sequence: U64
 
     def __len__(self) -> int:
+        """How many rows."""
         return len(self.vehicle)
 
     @classmethod
     def from_batch(cls, batch: pa.RecordBatch) -> FrameColumns:
-        """View a batch of schema `CANONICAL`. O(n) for the booleans and nullable columns, else O(1)."""
-        n = batch.num_rows
+        """View a batch of schema `CANONICAL`. O(n) for the booleans and columns with nulls, else O(1)."""
         vehicle = batch.column("vehicle_id")
-        data = batch.column("data")
-        _, offsets_buffer, payload_buffer = data.buffers()
-        offsets = np.frombuffer(offsets_buffer, np.int32, n + 1, data.offset * 4) if n else np.zeros(1, np.int32)
-        payload = np.frombuffer(payload_buffer, np.uint8) if payload_buffer and payload_buffer.size else np.zeros(0, np.uint8)
-        sequence = batch.column("sequence")
-        counted = np.asarray(sequence.is_valid().to_numpy(zero_copy_only=False), np.bool_)
+        session, sequence = batch.column("session"), batch.column("sequence")
+        offsets, payload = binary_views(batch.column("data"))
+        if sequence.null_count:
+            counted = np.array(sequence.is_valid().to_numpy(zero_copy_only=False), np.bool_)
+            session, sequence = session.fill_null(0), sequence.fill_null(0)
+        else:
+            counted = np.ones(batch.num_rows, np.bool_)
         return cls(
             vehicles=vehicle.dictionary,
-            vehicle=vehicle.indices.to_numpy(),
-            timestamp=batch.column("timestamp").cast(pa.int64()).to_numpy(),
-            arbitration_id=batch.column("arbitration_id").to_numpy(),
-            is_extended=batch.column("is_extended").to_numpy(zero_copy_only=False),
-            channel=batch.column("channel").to_numpy(),
+            vehicle=frozen(vehicle.indices.to_numpy()),
+            timestamp=frozen(batch.column("timestamp").view(pa.int64()).to_numpy()),
+            arbitration_id=frozen(batch.column("arbitration_id").to_numpy()),
+            is_extended=frozen(batch.column("is_extended").to_numpy(zero_copy_only=False)),
+            channel=frozen(batch.column("channel").to_numpy()),
             offsets=offsets,
             payload=payload,
-            counted=counted,
-            session=batch.column("session").fill_null(0).to_numpy(),
-            sequence=sequence.fill_null(0).to_numpy(),
+            counted=frozen(counted),
+            session=frozen(session.to_numpy()),
+            sequence=frozen(sequence.to_numpy()),
         )

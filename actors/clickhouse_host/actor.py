@@ -1,0 +1,46 @@
+"""The embedded ClickHouse as a detached Ray actor that restarts by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import ray
+from ray.actor import ActorHandle
+
+from actors.clickhouse_host.host import ClickHouseHost
+
+NAME: Final = "clickhouse"
+"""Of the actor, in the platform's namespace."""
+
+
+class ClickHouseActor:
+    """A Ray shell around `ClickHouseHost`; Ray starts actors in processes of their own, which are not forked."""
+
+    def __init__(self, data_dir: str, port: int, password: str = "", cold_dir: str | None = None) -> None:
+        """See `ClickHouseHost`."""
+        self._host = ClickHouseHost(
+            Path(data_dir), port, password=password, cold_dir=None if cold_dir is None else Path(cold_dir)
+        )
+
+    def url(self) -> str:
+        """Where it listens."""
+        return self._host.url
+
+    def ping(self) -> str:
+        """ClickHouse's version."""
+        return self._host.version
+
+    def stop(self) -> None:
+        """Close the data; the caller kills the actor afterwards, with `no_restart=True`."""
+        self._host.stop()
+
+
+def start(data_dir: Path, port: int, password: str = "", cold_dir: Path | None = None) -> ActorHandle[ClickHouseActor]:
+    """The named actor's handle; it is started where it does not run yet.
+
+    The port must not be 0, or a restart would listen on another one.
+    """
+    remote = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, max_concurrency=4)(ClickHouseActor)
+    options = remote.options(name=NAME, lifetime="detached", get_if_exists=True)
+    return options.remote(str(data_dir), port, password, None if cold_dir is None else str(cold_dir))

@@ -1,0 +1,46 @@
+"""The directory actor: what a gateway must know, that is where partitions are, the configuration, and valid keys."""
+
+from __future__ import annotations
+
+from actors.layout import Layout, fixed_layout
+from pipeline.config import CanfleetConfig
+from pipeline.keys.record import IssuedKey, KeyRecord, Scope
+from pipeline.keys.store import KeyStore
+
+
+class DirectoryActor:
+    """A Ray shell around the layout and the key store."""
+
+    def __init__(self, config: CanfleetConfig, bootstrap_key: str | None) -> None:
+        """Open the key store in the data directory."""
+        self._config = config
+        self._layout = fixed_layout(config)
+        self._keys = KeyStore(config.data_dir / "keys.sqlite")
+        if bootstrap_key:
+            self._keys.bootstrap(bootstrap_key)
+
+    def describe(self) -> tuple[CanfleetConfig, Layout]:
+        """The configuration and the layout."""
+        return self._config, self._layout
+
+    def keys(self, known_version: int) -> tuple[int, list[KeyRecord]] | None:
+        """All key records with their version; None when `known_version` is current."""
+        if known_version == self._keys.version:
+            return None
+        return self._keys.snapshot()
+
+    def create_key(self, fleet: str, scopes: list[Scope]) -> IssuedKey:
+        """Make a key."""
+        return self._keys.create(fleet, scopes)
+
+    def list_keys(self, fleet: str | None) -> list[KeyRecord]:
+        """Keys of one fleet, or of all."""
+        return self._keys.records(fleet)
+
+    def revoke_key(self, key_id: str) -> KeyRecord | None:
+        """Revoke a key."""
+        return self._keys.revoke(key_id)
+
+    def rotate_key(self, key_id: str) -> IssuedKey | None:
+        """Give a key a new secret."""
+        return self._keys.rotate(key_id)

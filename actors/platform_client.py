@@ -1,0 +1,215 @@
+"""The client that Serve replicas and the command line use to reach the actors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+
+from actors import names
+from actors.layout import Layout
+from pipeline.clickhouse.client import Warehouse
+from pipeline.config import CanfleetConfig
+from pipeline.errors import Overloaded
+from pipeline.keys.record import IssuedKey, KeyRecord, Scope
+
+_T = TypeVar("_T")
+
+_CALL_TIMEOUT_S: Final = 20.0
+_READY_TIMEOUT_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitResult:
+    """What one shard did with one submission: counts of rows, all durable."""
+
+    accepted: int
+    duplicates: int
+    dead_lettered: int
+
+
+class PlatformClient:
+    """Handles to the directory and to every partition actor. One event loop uses one client.
+
+    A call to an actor that is away, or that does not answer in time, raises Overloaded: retrying is right.
+    """
+
+    def __init__(self, directory: Any, config: CanfleetConfig, layout: Layout, shards: Sequence[Any]) -> None:  # noqa: ANN401
+        self._directory = directory
+        self._shards = shards
+        self._in_flight = [0] * len(shards)
+        self.config: Final = config
+        self.layout: Final = layout
+        self.warehouse: Final = Warehouse.connect(config.clickhouse)
+
+    @classmethod
+    async def connect(cls) -> PlatformClient:
+        """Find the named actors of this Ray cluster.
+
+        Raises:
+            ValueError: there are none: the platform was not started on this cluster.
+        """
+        directory = ray.get_actor(names.DIRECTORY, namespace=names.NAMESPACE)
+        config, layout = await directory.describe.remote()
+        shards = [
+            ray.get_actor(names.partition_actor(number), namespace=names.NAMESPACE) for number in range(layout.shards)
+        ]
+        return cls(directory, config, layout, shards)
+
+    # -- intake -------------------------------------------------------------------------------------------------
+
+    def admit(self, shards: Collection[int], n_bytes: int) -> None:
+        """Refuse a request before any of it is sent, where one of its shards has too much in flight from here.
+
+        Raises:
+            Overloaded: nothing was accepted.
+        """
+        for shard in shards:
+            if self._in_flight[shard] and self._in_flight[shard] + n_bytes > self.config.shard.max_queued_bytes // 2:
+                raise Overloaded(f"shard {shard} has {self._in_flight[shard] >> 20} MiB in flight", 1.0)
+
+    async def submit(self, shard: int, submission: bytes) -> SubmitResult:
+        """Make one submission durable in one shard.
+
+        Raises:
+            Overloaded: its queue is full, or it is away; send the same again later.
+            JournalError: its disk refused.
+        """
+        self._in_flight[shard] += len(submission)
+        try:
+            return SubmitResult(*await _answer(shard, self._shards[shard].submit.remote(submission)))
+        finally:
+            self._in_flight[shard] -= len(submission)
+
+    # -- live state ---------------------------------------------------------------------------------------------
+
+    async def ready(self) -> dict[str, Any]:
+        """Whether every shard takes frames in: `{"ready": bool, "reasons": [...]}`."""
+        reasons = []
+        for number, answer in enumerate(await self._all_or_error("status", timeout_s=_READY_TIMEOUT_S)):
+            if isinstance(answer, BaseException):
+                reasons.append(f"shard {number}: {answer}")
+        return {"ready": not reasons, "reasons": reasons}
+
+    async def vehicles(self, fleet: str) -> list[dict[str, Any]]:
+        """Known vehicles by id."""
+        parts = await self._all("vehicles", fleet)
+        return sorted((vehicle for part in parts for vehicle in part), key=lambda v: v["vehicle_id"])
+
+    async def latest(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
+        """Latest value and window of every signal of a vehicle."""
+        parts = await self._all("latest", fleet, vehicle_id)
+        return next((part for part in parts if part is not None), None)
+
+    async def summary(self, fleet: str) -> dict[str, Any]:
+        """The fleet in numbers: the shards' parts added up."""
+        total: dict[str, Any] = {}
+        for part in await self._all("summary", fleet):
+            total = _added(total, part)
+        return total
+
+    async def anomalies(
+        self,
+        fleet: str,
+        *,
+        vehicle_id: str | None = None,
+        kind: str | None = None,
+        start: int | None = None,
+        end: int | None = None,
+        limit: int = 1000,
+    ) -> list[dict[str, Any]]:
+        """Live anomalies, newest first."""
+        parts = await self._all("anomalies", fleet, vehicle_id, kind, start, end, limit)
+        found = [anomaly for part in parts for anomaly in part]
+        return sorted(found, key=lambda anomaly: anomaly["timestamp"], reverse=True)[:limit]
+
+    async def ledger(self, fleet: str) -> dict[str, Any]:
+        """What became of every frame of the fleet."""
+        ledger: dict[str, Any] = (await self.summary(fleet))["ledger"]
+        return {"fleet": fleet, **ledger}
+
+    async def events(self, cursors: dict[int, int], timeout_s: float) -> tuple[dict[int, int], list[dict[str, Any]]]:
+        """Wait until any shard has changes behind its cursor; a shard without a cursor starts at its newest."""
+        pending = {
+            asyncio.ensure_future(
+                _answer(number, shard.events.remote(cursors.get(number, -1), timeout_s), timeout_s + _CALL_TIMEOUT_S)
+            ): number
+            for number, shard in enumerate(self._shards)
+        }
+        try:
+            done, _ = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            moved, events = dict(cursors), []
+            for task in done:
+                moved[pending[task]], changed = task.result()
+                events += changed
+            return moved, events
+        finally:
+            for task in pending:
+                task.cancel()
+
+    async def status(self) -> dict[str, Any]:
+        """Health and lag of every shard."""
+        shards = []
+        for number, answer in enumerate(await self._all_or_error("status", timeout_s=_READY_TIMEOUT_S)):
+            shards.append({"shard": number, "error": str(answer)} if isinstance(answer, BaseException) else answer)
+        return {"partitions": self.layout.partitions, "shards": shards}
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Let every shard finish; whether everything reached ClickHouse."""
+        return all(await self._all("drain", timeout_s, timeout_s=timeout_s + _CALL_TIMEOUT_S))
+
+    # -- keys ---------------------------------------------------------------------------------------------------
+
+    async def keys(self, known_version: int) -> tuple[int, list[KeyRecord]] | None:
+        """Key records and their version; None when `known_version` is current."""
+        return await _answer("directory", self._directory.keys.remote(known_version))
+
+    async def create_key(self, fleet: str, scopes: Iterable[Scope]) -> IssuedKey:
+        """Make a key."""
+        return await _answer("directory", self._directory.create_key.remote(fleet, list(scopes)))
+
+    async def list_keys(self, fleet: str | None) -> list[KeyRecord]:
+        """Keys of one fleet, or of all."""
+        return await _answer("directory", self._directory.list_keys.remote(fleet))
+
+    async def revoke_key(self, key_id: str) -> KeyRecord | None:
+        """Revoke a key; None when it is unknown."""
+        return await _answer("directory", self._directory.revoke_key.remote(key_id))
+
+    async def rotate_key(self, key_id: str) -> IssuedKey | None:
+        """Give a key a new secret; None when it cannot be."""
+        return await _answer("directory", self._directory.rotate_key.remote(key_id))
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    async def _all(self, method: str, *arguments: Any, timeout_s: float = _CALL_TIMEOUT_S) -> list[Any]:  # noqa: ANN401
+        calls = [getattr(shard, method).remote(*arguments) for shard in self._shards]
+        return await asyncio.gather(*(_answer(number, call, timeout_s) for number, call in enumerate(calls)))
+
+    async def _all_or_error(self, method: str, *, timeout_s: float) -> list[Any]:
+        calls = [getattr(shard, method).remote() for shard in self._shards]
+        answers = (_answer(number, call, timeout_s) for number, call in enumerate(calls))
+        return await asyncio.gather(*answers, return_exceptions=True)
+
+
+async def _answer(who: int | str, call: Awaitable[_T], timeout_s: float = _CALL_TIMEOUT_S) -> _T:
+    """Await an actor's answer; its own exception as it raised it, and Overloaded where it does not answer."""
+    try:
+        return await asyncio.wait_for(call, timeout_s)
+    except RayTaskError as error:
+        raise error.cause from error
+    except (RayActorError, GetTimeoutError, TimeoutError) as error:
+        name = f"shard {who}" if isinstance(who, int) else who
+        raise Overloaded(f"{name} is away: {type(error).__name__}", 1.0) from error
+
+
+def _added(total: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """Two documents of numbers added key by key."""
+    result = dict(total)
+    for key, value in part.items():
+        result[key] = _added(result.get(key, {}), value) if isinstance(value, dict) else result.get(key, 0) + value
+    return result

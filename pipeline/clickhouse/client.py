@@ -1,0 +1,115 @@
+"""One way to ClickHouse: clickhouse-connect over HTTP, its errors sorted into "away" and "refused"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+import pyarrow as pa
+import urllib3
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from pipeline.clickhouse.settings import WarehouseSettings
+from pipeline.errors import ConfigError, WarehouseAway, WarehouseError
+
+_PASSING_CODES: Final = frozenset([159, 202, 209, 210, 236, 241, 252, 439, 999])
+"""ClickHouse's own words for "not now": timeouts, too many queries or parts, memory, stopping, no Keeper."""
+_ANSWERED: Final = "Received ClickHouse exception"
+
+
+class Warehouse:
+    """A connection pool to one database. All methods may be called from any thread.
+
+    Every method raises WarehouseAway where ClickHouse was not reached, did not answer in time, or cannot at the moment,
+    and WarehouseError, with ClickHouse's own words, where it refused.
+    """
+
+    def __init__(self, client: Client, settings: WarehouseSettings) -> None:
+        """Use `connect`."""
+        self._client = client
+        self.settings: Final = settings
+
+    @classmethod
+    def connect(cls, settings: WarehouseSettings) -> Warehouse:
+        """Reach ClickHouse at `settings.url`; the database need not exist yet.
+
+        Raises:
+            ConfigError: no URL, or one that is not http(s).
+            WarehouseAway, WarehouseError: see the class.
+        """
+        parts = urlsplit(settings.url or "")
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ConfigError(f"clickhouse.url {settings.url!r} is no URL such as http://127.0.0.1:8123")
+        try:
+            client = clickhouse_connect.get_client(
+                interface=parts.scheme,
+                host=parts.hostname,
+                port=parts.port or (8443 if parts.scheme == "https" else 8123),
+                username=settings.user,
+                password=settings.password,
+                database="default",
+                compress=False,
+                connect_timeout=settings.connect_timeout_s,
+                send_receive_timeout=settings.timeout_s,
+                # A session admits one query at a time; the pool is there for several threads.
+                autogenerate_session_id=False,
+                query_retries=0,
+                dedicated_pool=True,
+            )
+        except (ClickHouseError, urllib3.exceptions.HTTPError, OSError) as error:
+            raise _sorted_out(error, settings) from error
+        client.database = settings.database
+        return cls(client, settings)
+
+    def command(self, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> None:  # noqa: ANN401
+        """Run a statement that gives no rows; `settings` are ClickHouse's."""
+        try:
+            self._client.command(sql, parameters=dict(parameters or {}), settings=settings)
+        except (ClickHouseError, urllib3.exceptions.HTTPError, OSError) as error:
+            raise _sorted_out(error, self.settings) from error
+
+    def arrow(self, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> pa.Table:  # noqa: ANN401
+        """Run a query; its rows as an Arrow table, strings as utf8."""
+        settings |= {"output_format_arrow_string_as_string": 1, "output_format_arrow_low_cardinality_as_dictionary": 0}
+        try:
+            body = self._client.raw_query(sql, dict(parameters or {}), settings, "ArrowStream")
+        except (ClickHouseError, urllib3.exceptions.HTTPError, OSError) as error:
+            raise _sorted_out(error, self.settings) from error
+        with pa.ipc.open_stream(pa.py_buffer(body)) as reader:
+            return reader.read_all()
+
+    def rows(self, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+        """Run a query; its rows as dictionaries. For small answers: O(values) Python objects."""
+        return self.arrow(sql, parameters, **settings).to_pylist()
+
+    def insert(self, table: str, columns: Sequence[str], stream: memoryview, **settings: Any) -> None:  # noqa: ANN401
+        """Insert an Arrow IPC stream. `table` and `columns` are names in the code, never text of a user."""
+        try:
+            # Bytes would be copied to stand behind the statement; a view is sent as it is, the statement in the URL.
+            self._client.raw_insert(table, list(columns), stream, settings, "ArrowStream")
+        except (ClickHouseError, urllib3.exceptions.HTTPError, OSError) as error:
+            raise _sorted_out(error, self.settings) from error
+
+    def ping(self) -> bool:
+        """Whether ClickHouse answers."""
+        return self._client.ping()
+
+    def close(self) -> None:
+        """Close the pool's connections."""
+        self._client.close()
+
+
+def _sorted_out(error: Exception, settings: WarehouseSettings) -> WarehouseError:
+    words = " ".join(str(error).split())
+    code = getattr(error, "code", None)
+    if _ANSWERED in words:
+        words = words.partition("server response: ")[2].partition(" (for url ")[0] or words
+        if code in _PASSING_CODES:
+            return WarehouseAway(f"ClickHouse at {settings.url} cannot at the moment: {words}")
+        return WarehouseError(f"ClickHouse refused: {words}")
+    if isinstance(error, ClickHouseError) and "executing HTTP request" not in words and "HTTP status 50" not in words:
+        return WarehouseError(f"ClickHouse at {settings.url}: {words}")
+    return WarehouseAway(f"ClickHouse at {settings.url} does not answer: {words}")

@@ -1,0 +1,51 @@
+"""Which step, and which table, answers a range of time with a bounded number of points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+MAX_POINTS: Final = 2_000
+"""Buckets of one signal in one answer."""
+
+MINUTE: Final = 60_000_000
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+
+_STEPS: Final = (
+    *(1_000 * n for n in (1, 2, 5, 10, 20, 50, 100, 200, 500)),
+    *(1_000_000 * n for n in (1, 2, 5, 10, 15, 30)),
+    *(MINUTE * n for n in (1, 2, 5, 10, 15, 30)),
+    *(HOUR * n for n in (1, 2, 3, 6, 12)),
+)
+"""Steps that people read easily, in microseconds; beyond them whole days."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """How a range is answered.
+
+    Attributes:
+        source: `signals`, `signals_1m` or `signals_1h`.
+        step: microseconds a bucket; a multiple of the source's own.
+    """
+
+    source: str
+    step: int
+
+
+def resolution(start: int, end: int, step: int | None) -> Resolution:
+    """Choose for the range [start, end), all in microseconds.
+
+    Without a step, the smallest easily read one that gives at most `MAX_POINTS` buckets. A given step is raised where
+    it would give more, and rounded up to the source's own.
+    """
+    least = max(1, -(-(end - start) // MAX_POINTS))
+    if step is None:
+        step = next((known for known in _STEPS if known >= least), -(-least // DAY) * DAY)
+    step = max(step, least)
+    if step >= HOUR:
+        return Resolution("signals_1h", -(-step // HOUR) * HOUR)
+    if step >= MINUTE:
+        return Resolution("signals_1m", -(-step // MINUTE) * MINUTE)
+    return Resolution("signals", step)

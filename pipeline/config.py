@@ -1,0 +1,120 @@
+"""The configuration file: one YAML document, every key optional, unknown keys refused."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.anomalies.settings import AnomalySettings
+from pipeline.clickhouse.settings import WarehouseSettings
+from pipeline.dedup.settings import DuplicateSettings
+from pipeline.errors import ConfigError
+from pipeline.frames.limits import FrameLimits
+from pipeline.windows.settings import WindowSettings
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ServerSettings(_Section):
+    """Where the HTTP API listens."""
+
+    host: str = "127.0.0.1"
+    """Address to bind; loopback unless you ask for more."""
+    port: int = 8080
+    gateways: int = Field(default=1, ge=1)
+    """Gateway replicas: each is one process that parses and routes requests."""
+
+
+class RaySettings(_Section):
+    """Which Ray cluster to use."""
+
+    address: str | None = None
+    """A running cluster's address, or `auto`; without it a local Ray is started and stopped with the platform."""
+    dashboard_port: int = 8265
+
+
+class ShardSettings(_Section):
+    """How the partitions are spread and what one shard may hold."""
+
+    partitions: int = Field(default=16, ge=1, le=65536)
+    """Logical partitions, fixed when a data directory is created."""
+    shards: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 1) // 2), ge=1)
+    """Partition actors: each holds partitions / shards partitions and one journal. Fixed like the partitions."""
+    max_queued_bytes: int = 64 << 20
+    """Submissions waiting for their commit; beyond it, requests get 503."""
+    max_unprocessed_bytes: int = 256 << 20
+    """Committed frames that wait for decoding; beyond it, requests get 503."""
+    max_cached_bytes: int = 512 << 20
+    """Decoded rows that wait for ClickHouse in memory; beyond it they are read again from the journal."""
+    flush_interval_s: float = 0.8
+    """How long processed frames are gathered before one insert."""
+    flush_values: int = 600_000
+    """Signal values that make an insert at once."""
+    checkpoint_interval_s: float = 60.0
+
+
+class ModelSettings(_Section):
+    """A vehicle model with databases of its own."""
+
+    dbc: tuple[Path, ...]
+    vehicles: tuple[str, ...]
+    """Globs over vehicle ids, such as `truck-*`."""
+
+
+class CanfleetConfig(_Section):
+    """Everything a deployment can be told."""
+
+    data_dir: Path = Path("canfleet-data")
+    server: ServerSettings = ServerSettings()
+    ray: RaySettings = RaySettings()
+    clickhouse: WarehouseSettings = WarehouseSettings()
+    clickhouse_port: int = 8123
+    """Port of the embedded ClickHouse (loopback only); unused when `clickhouse.url` is set."""
+    dbc: tuple[Path, ...] = ()
+    """Signal databases for every vehicle whose model names none."""
+    models: dict[str, ModelSettings] = Field(default_factory=dict)
+    shard: ShardSettings = Field(default_factory=ShardSettings)
+    limits: FrameLimits = FrameLimits()
+    duplicates: DuplicateSettings = DuplicateSettings()
+    windows: WindowSettings = WindowSettings()
+    anomalies: AnomalySettings = AnomalySettings()
+
+    def profiles(self) -> dict[str, tuple[Path, ...]]:
+        """Database files by vehicle profile; `default` serves every vehicle that no model claims."""
+        return {"default": self.dbc} | {name: model.dbc for name, model in self.models.items()}
+
+
+def load_config(path: Path | None, overrides: dict[str, Any]) -> CanfleetConfig:
+    """Read `path` (or the defaults) and lay `overrides` over it; a dotted key reaches into a section.
+
+    Raises:
+        ConfigError: the file is missing, no YAML mapping, or has an unknown or ill-typed key.
+    """
+    document: Any = {}
+    if path is not None:
+        try:
+            document = yaml.safe_load(path.read_text()) or {}
+        except OSError as error:
+            raise ConfigError(f"configuration {path}: {error.strerror}") from error
+        except yaml.YAMLError as error:
+            raise ConfigError(f"configuration {path} is not YAML: {' '.join(str(error).split())}") from error
+        if not isinstance(document, dict):
+            raise ConfigError(f"configuration {path} must be a mapping, not a {type(document).__name__}")
+    for key, value in overrides.items():
+        section = document
+        *parents, name = key.split(".")
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[name] = value
+    try:
+        return CanfleetConfig.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"configuration {path or '(defaults)'}: {where}: {first['msg']}") from error

@@ -1,0 +1,1 @@
+"""API keys: who may talk to the platform, for which fleet, and to do what."""

@@ -1,0 +1,209 @@
+"""Insert rows: processed groups as the Arrow batches that the ClickHouse writer takes, without a string per row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.clickhouse.writer import ANOMALIES, DEAD_LETTERS, FRAMES, SIGNALS
+from pipeline.decode.catalogue import Catalogue
+from pipeline.frames.schema import CANONICAL, TIMESTAMP
+from pipeline.shard.anomaly_log import Anomaly
+from pipeline.shard.group import Group, concat_columns
+from pipeline.shard.process import Values
+from pipeline.types import I32, I64, Bools
+from pipeline.vehicles import VehicleIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """A group with its decoded values."""
+
+    group: Group
+    values: Values
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory it holds, roughly."""
+        return self.group.n_bytes + 16 * len(self.values.row)
+
+
+class NameColumns:
+    """Dictionary columns that every insert of a shard shares: fleets, vehicles, messages, signals."""
+
+    def __init__(self, catalogue: Catalogue, vehicles: VehicleIndex) -> None:
+        self._vehicles = vehicles
+        self._messages, self._message_of_signal = _distinct(catalogue.signal_message_names)
+        self._signals, self._name_of_signal = _distinct(catalogue.signal_names)
+        self._names = pa.array([], pa.utf8())
+        self._fleets: list[str] = []
+        self._fleet_of: I32 = np.zeros(0, np.int32)
+
+    def refresh(self) -> None:
+        """Learn the vehicles that came since. O(new vehicles), or O(all) where there are some."""
+        known, now = len(self._names), len(self._vehicles)
+        if known == now:
+            return
+        self._names = pa.array([self._vehicles.name(i) for i in range(now)], pa.utf8())
+        fleets = [self._vehicles.fleet(i) for i in range(known, now)]
+        self._fleets += [fleet for fleet in dict.fromkeys(fleets) if fleet not in self._fleets]
+        number = {fleet: i for i, fleet in enumerate(self._fleets)}
+        self._fleet_of = np.concatenate([self._fleet_of, np.array([number[f] for f in fleets], np.int32)])
+
+    def fleet(self, vehicle: I32) -> pa.DictionaryArray:
+        """dictionary[n] of the fleet of each vehicle index."""
+        return _dictionary(self._fleet_of[vehicle], pa.array(self._fleets, pa.utf8()))
+
+    def vehicle_id(self, vehicle: I32) -> pa.DictionaryArray:
+        """dictionary[n] of the id of each vehicle index."""
+        return _dictionary(vehicle, self._names)
+
+    def message(self, signal: I32) -> pa.DictionaryArray:
+        """dictionary[m] of the message of each signal index."""
+        return _dictionary(self._message_of_signal[signal], self._messages)
+
+    def signal(self, signal: I32) -> pa.DictionaryArray:
+        """dictionary[m] of the name of each signal index."""
+        return _dictionary(self._name_of_signal[signal], self._signals)
+
+    def count_by_fleet(self, vehicle: I32) -> dict[str, int]:
+        """How many of the rows belong to each fleet."""
+        counts = np.bincount(self._fleet_of[vehicle], minlength=len(self._fleets)).tolist()
+        return {fleet: count for fleet, count in zip(self._fleets, counts, strict=True) if count}
+
+
+def frame_rows(items: Sequence[Processed], keep: Bools | None, names: NameColumns) -> pa.RecordBatch:
+    """Rows of `frames`.
+
+    Args:
+        items: processed groups in journal order.
+        keep: bool[n] over all their frames, False for late duplicates; None keeps all.
+        names: the shard's dictionary columns.
+    """
+    frames = concat_columns([item.group.frames for item in items])
+    received_at = np.concatenate([item.group.received_at for item in items])
+    absent = None if frames.counted.all() else ~frames.counted
+    first, n = int(frames.offsets[0]), len(frames)
+    data = pa.Array.from_buffers(
+        pa.binary(), n, [None, pa.py_buffer(frames.offsets - np.int32(first)), pa.py_buffer(frames.payload[first:])]
+    )
+    batch = pa.RecordBatch.from_arrays(
+        [
+            names.fleet(frames.vehicle),
+            names.vehicle_id(frames.vehicle),
+            pa.array(frames.timestamp, TIMESTAMP),
+            pa.array(frames.session, pa.uint32(), mask=absent),
+            pa.array(frames.sequence, pa.uint64(), mask=absent),
+            pa.array(frames.channel),
+            pa.array(frames.arbitration_id),
+            pa.array(frames.is_extended),
+            data,
+            pa.array(received_at, TIMESTAMP),
+        ],
+        schema=FRAMES,
+    )
+    return batch if keep is None else batch.filter(pa.array(keep))
+
+
+def signal_rows(
+    items: Sequence[Processed], keep: Bools | None, catalogue: Catalogue, names: NameColumns
+) -> pa.RecordBatch:
+    """Rows of `signals`; arguments as for `frame_rows`."""
+    vehicle, timestamp = _per_value(items)
+    signal = np.concatenate([item.values.signal for item in items])
+    value = np.concatenate([item.values.value for item in items])
+    if keep is not None:
+        base = np.cumsum([0] + [len(item.group) for item in items[:-1]])
+        row = np.concatenate([item.values.row + b for item, b in zip(items, base, strict=True)])
+        kept = keep[row]
+        vehicle, timestamp, signal, value = vehicle[kept], timestamp[kept], signal[kept], value[kept]
+    return pa.RecordBatch.from_arrays(
+        [
+            names.fleet(vehicle),
+            names.vehicle_id(vehicle),
+            pa.array(timestamp, TIMESTAMP),
+            names.message(signal),
+            names.signal(signal),
+            pa.array(value),
+        ],
+        schema=SIGNALS,
+    )
+
+
+def doubtful_frames(items: Sequence[Processed], names: NameColumns) -> tuple[I64, pa.DictionaryArray, pa.RecordBatch]:
+    """Frames that only the warehouse can tell from duplicates.
+
+    Returns:
+        int64[k], their positions among all frames of `items`; their fleets; and themselves, schema `CANONICAL`.
+    """
+    frames = concat_columns([item.group.frames for item in items])
+    doubtful = np.concatenate(
+        [
+            np.zeros(len(item.group), np.bool_) if item.group.unverified is None else item.group.unverified
+            for item in items
+        ]
+    )
+    rows = np.flatnonzero(doubtful)
+    first, n = int(frames.offsets[0]), len(frames)
+    data = pa.Array.from_buffers(
+        pa.binary(), n, [None, pa.py_buffer(frames.offsets - np.int32(first)), pa.py_buffer(frames.payload[first:])]
+    )
+    batch = pa.RecordBatch.from_arrays(
+        [
+            names.vehicle_id(frames.vehicle),
+            pa.array(frames.timestamp, TIMESTAMP),
+            pa.array(frames.arbitration_id),
+            data,
+            pa.array(frames.is_extended),
+            pa.array(frames.channel),
+            pa.array(frames.session, pa.uint32(), mask=~frames.counted),
+            pa.array(frames.sequence, pa.uint64(), mask=~frames.counted),
+        ],
+        schema=CANONICAL,
+    )
+    return rows, names.fleet(frames.vehicle[rows]), batch.take(pa.array(rows))
+
+
+def dead_letter_rows(items: Sequence[Processed]) -> pa.Table | None:
+    """Rows of `dead_letters`; None where there are none."""
+    tables = []
+    for item in items:
+        for letters in item.group.dead_letters:
+            n = letters.rows.num_rows
+            tables.append(
+                pa.table(
+                    {
+                        "fleet": pa.repeat(letters.fleet, n),
+                        "received_at": pa.repeat(pa.scalar(letters.received_at, TIMESTAMP), n),
+                        "stage": letters.rows.column("stage"),
+                        "reason": letters.rows.column("reason"),
+                        "payload": letters.rows.column("payload"),
+                        "request_id": pa.repeat(letters.request_id, n),
+                    }
+                ).cast(DEAD_LETTERS)
+            )
+    return pa.concat_tables(tables) if tables else None
+
+
+def anomaly_rows(anomalies: Sequence[Anomaly]) -> pa.RecordBatch:
+    """Rows of `anomalies_log`."""
+    return pa.RecordBatch.from_pylist([anomaly.as_dict() for anomaly in anomalies], ANOMALIES)
+
+
+def _per_value(items: Sequence[Processed]) -> tuple[I32, I64]:
+    """Vehicle and event time of every decoded value."""
+    vehicle = np.concatenate([item.group.frames.vehicle[item.values.row] for item in items])
+    timestamp = np.concatenate([item.group.frames.timestamp[item.values.row] for item in items])
+    return vehicle, timestamp
+
+
+def _dictionary(indices: I32, values: pa.StringArray) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), values)
+
+
+def _distinct(names: pa.StringArray) -> tuple[pa.StringArray, I32]:
+    encoded = names.dictionary_encode()
+    return encoded.dictionary, encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32)

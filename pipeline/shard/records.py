@@ -1,0 +1,66 @@
+"""The kinds of record in a shard's journal, and the two small ones that steer storing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import numpy as np
+import orjson
+
+from pipeline.shard.ledger import Tally
+from pipeline.types import I64
+
+SUBMISSION: Final = 1
+"""Frames and dead letters of one request to this shard, as `pipeline.submission.encode_accepted` writes them."""
+INTENT: Final = 2
+"""The next insert: which offsets, less which late duplicates. Synced before the insert is sent."""
+STORED: Final = 3
+"""ClickHouse confirmed everything before an offset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """Offsets `[start, end)` go into ClickHouse as one insert, less the frames numbered in `late_duplicates`.
+
+    The offsets name the deduplication token: an insert that is re-sent after a crash has the same rows and the
+    same token, and stores nothing twice.
+    """
+
+    start: int
+    end: int
+    late_duplicates: I64
+
+    def token(self, shard: str) -> str:
+        """The insert's deduplication token, without the table's name."""
+        return f"{shard}/{self.start}-{self.end}"
+
+    def encode(self) -> bytes:
+        """As the payload of an INTENT record."""
+        head = orjson.dumps({"start": self.start, "end": self.end})
+        return head + b"\n" + self.late_duplicates.astype("<i8").tobytes()
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Intent:
+        """Read what `encode` wrote."""
+        head, _, rows = payload.partition(b"\n")
+        document = orjson.loads(head)
+        return cls(document["start"], document["end"], np.frombuffer(rows, "<i8").astype(np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Everything before `end` is in ClickHouse; `tallies` is what the last insert added to the ledger."""
+
+    end: int
+    tallies: dict[str, Tally]
+
+    def encode(self) -> bytes:
+        """As the payload of a STORED record."""
+        return orjson.dumps({"end": self.end, "tallies": {fleet: asdict(t) for fleet, t in self.tallies.items()}})
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Stored:
+        """Read what `encode` wrote."""
+        document = orjson.loads(payload)
+        return cls(document["end"], {fleet: Tally(**counts) for fleet, counts in document["tallies"].items()})

@@ -1,0 +1,108 @@
+"""Who is calling: the replica's key ring, kept fresh, and the check each request passes first."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Final
+
+from pipeline.keys.record import KeyRecord, Scope
+from pipeline.keys.ring import KeyRing
+from serve.platform import IntakePlatform
+from serve.problems import ProblemError, forbidden, unauthenticated
+
+_log: Final = logging.getLogger("canfleet.serve")
+
+REFRESH_S: Final = 0.25
+"""A ring older than this is refreshed behind the requests that go on using it."""
+WAIT_S: Final = 1.0
+"""A ring older than this makes requests wait for the refresh: a revoked key opens no door later than this."""
+STALE_S: Final = 60.0
+"""How long the known keys go on working while the key store is away."""
+MIN_REFRESH_S: Final = 0.05
+"""Refreshes are at least this far apart, so that guessing keys costs the platform nothing."""
+
+
+class Access:
+    """Authenticates requests from memory; the platform is asked for news a few times a second."""
+
+    def __init__(self, platform: IntakePlatform) -> None:
+        """Know no key yet: the first request waits for them."""
+        self._platform = platform
+        self._ring = KeyRing()
+        self._version = -1
+        self._fresh_at = float("-inf")
+        self._lock = asyncio.Lock()
+        self._refreshing: asyncio.Task[None] | None = None
+
+    async def authenticate(self, authorization: str | None, api_key: str | None, scope: Scope) -> KeyRecord:
+        """The caller's key record, from the two headers that may carry a key.
+
+        Raises:
+            ProblemError: 401 without a valid key, 403 when it lacks `scope`.
+        """
+        record = await self.identify(authorization, api_key)
+        if scope not in record.scopes:
+            raise ProblemError(forbidden(scope))
+        return record
+
+    async def identify(self, authorization: str | None, api_key: str | None) -> KeyRecord:
+        """The caller's key record, whatever it may do.
+
+        A key the ring does not know makes it refresh first, so a key works at once after it was made.
+
+        Raises:
+            ProblemError: 401 without a valid key.
+        """
+        presented = api_key if authorization is None else _bearer(authorization)
+        if not presented:
+            raise ProblemError(unauthenticated())
+        await self._keep_fresh()
+        record = self._ring.verify(presented, time.time_ns() // 1000)
+        if record is None:
+            await self._refresh(time.monotonic())
+            record = self._ring.verify(presented, time.time_ns() // 1000)
+        if record is None:
+            raise ProblemError(unauthenticated())
+        return record
+
+    async def _keep_fresh(self) -> None:
+        now = time.monotonic()
+        age = now - self._fresh_at
+        if age < REFRESH_S:
+            return
+        if age < WAIT_S:
+            if self._refreshing is None or self._refreshing.done():
+                self._refreshing = asyncio.create_task(self._refresh_behind(now))
+            return
+        try:
+            await self._refresh(now)
+        except Exception:
+            if age > STALE_S:
+                raise
+            _log.warning("the key store is away; keys known %.0f s ago go on working", age)
+
+    async def _refresh_behind(self, wanted: float) -> None:
+        try:
+            await self._refresh(wanted)
+        except Exception as error:  # noqa: BLE001 (a request past WAIT_S meets the same error and answers it)
+            _log.warning("the key ring could not be refreshed: %s", error)
+
+    async def _refresh(self, wanted: float) -> None:
+        """Have the ring be as of `wanted` (monotonic seconds) or later; callers at one time share one refresh."""
+        async with self._lock:
+            if self._fresh_at >= wanted:
+                return
+            await asyncio.sleep(max(0.0, self._fresh_at + MIN_REFRESH_S - time.monotonic()))
+            asked = time.monotonic()
+            news = await self._platform.keys(self._version)
+            self._fresh_at = asked
+            if news is not None:
+                self._version, records = news
+                self._ring = KeyRing(records)
+
+
+def _bearer(authorization: str) -> str | None:
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None

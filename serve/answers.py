@@ -1,0 +1,83 @@
+"""How the query application answers: JSON, problems, and the boundary that turns every failure into one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve.asgi import request_id_of
+from serve.faults import problem_of
+from serve.problems import MEDIA_TYPE, Problem, bad_request, method_not_allowed, not_found
+
+NO_STORE: Final = {"Cache-Control": "no-store"}
+
+
+def json_answer(data: object, status: int = 200, headers: Mapping[str, str] = NO_STORE) -> Response:
+    """`data` as JSON; NaN and infinities, which JSON does not know, become null."""
+    body = orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(body, status, dict(headers), media_type="application/json")
+
+
+def problem_answer(problem: Problem, request_id: str) -> Response:
+    """`problem` as application/problem+json."""
+    body = problem.body(f"urn:canfleet:request:{request_id}")
+    return Response(body, problem.status, dict(problem.headers) | NO_STORE, media_type=MEDIA_TYPE)
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """Answer for what routing refuses: an unknown path or a wrong method."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        problem = method_not_allowed((error.headers or {}).get("Allow", "GET").split(", "))
+    elif error.status_code == 404:
+        problem = not_found(f"there is nothing at {request.url.path}")
+    else:
+        problem = Problem("http-error", error.status_code, "HTTP error", str(error.detail), error.headers or {})
+    return problem_answer(problem, request.state.request_id)
+
+
+async def on_validation_error(request: Request, error: Exception) -> Response:
+    """Answer for a parameter or body that does not fit its model: 400, naming the first fault."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
+    return problem_answer(bad_request(f"{where}: {first['msg']}"), request.state.request_id)
+
+
+class Boundary:
+    """ASGI middleware: gives each request its id, and answers whatever an endpoint raises with a problem."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Stand before `app`."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = request_id_of(dict(scope["headers"]))
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception as error:  # noqa: BLE001 (the boundary: faults.problem_of tells and logs all of them)
+            problem = problem_of(error, request_id)
+            # Once a stream has begun, its status is sent: all that is left is to end it.
+            if not started:
+                await problem_answer(problem, request_id)(scope, receive, send_with_id)

@@ -1,0 +1,168 @@
+"""The thin layer between ASGI and an endpoint: bounded bodies, request ids, and problems for every failure."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from pipeline.errors import BodyError, BodyTooLarge
+from serve.budget import ByteBudget
+from serve.faults import problem_of
+from serve.problems import MEDIA_TYPE, Problem, ProblemError, bad_request, method_not_allowed, not_found
+
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_SANE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+class ClientGone(BodyError):
+    """The client closed the connection before its body was complete; there is nobody to answer."""
+
+
+def request_id_of(headers: Mapping[bytes, bytes]) -> str:
+    """The caller's `X-Request-Id` if it is 1–128 plain characters (it goes into logs), else a new one."""
+    given = headers.get(b"x-request-id", b"").decode("latin-1")
+    return given if _SANE_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+class Request:
+    """What an endpoint sees of a request; the body is read on demand.
+
+    Attributes:
+        headers: names in lower case.
+        query: the raw query string.
+        id: the request id, answered in `X-Request-Id`.
+    """
+
+    __slots__ = ("_receive", "headers", "id", "query")
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        """A request of ASGI `scope`, whose body comes through `receive`."""
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.query: bytes = scope["query_string"]
+        self.id = request_id_of(self.headers)
+        self._receive = receive
+
+    def header(self, name: bytes) -> str | None:
+        """One header as text, or None."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    @property
+    def traceparent(self) -> str | None:
+        """The W3C trace context, if the caller sent a well-formed one."""
+        text = self.header(b"traceparent") or ""
+        return text if _TRACEPARENT.fullmatch(text) else None
+
+    def declared_length(self, limit: int) -> int:
+        """Length of the body by its header, or `limit` when it comes in chunks.
+
+        Raises:
+            BodyTooLarge: it is more than `limit` bytes.
+            ProblemError: 400, it is no number.
+        """
+        text = self.headers.get(b"content-length")
+        if text is None:
+            return limit
+        if not text.isdigit():
+            raise ProblemError(bad_request("Content-Length is no number"))
+        if int(text) > limit:
+            raise BodyTooLarge(f"the body has {int(text):,} bytes, the bound is {limit:,}: send less at a time")
+        return int(text)
+
+    async def next_chunk(self) -> tuple[bytes, bool]:
+        """The next piece of the body, and whether more follows.
+
+        Raises:
+            ClientGone: the client left.
+        """
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone("the client closed the connection before its body was complete")
+        return message.get("body", b""), message.get("more_body", False)
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body, never more than `limit` bytes in memory.
+
+        Raises:
+            BodyTooLarge: it exceeds `limit`.
+            ClientGone: the client left.
+        """
+        first, more = await self.next_chunk()
+        chunks = [first]
+        size = len(first)
+        while more and size <= limit:
+            chunk, more = await self.next_chunk()
+            chunks.append(chunk)
+            size += len(chunk)
+        if size > limit:
+            raise BodyTooLarge(f"the body exceeds {limit:,} bytes: send less at a time")
+        return first if len(chunks) == 1 else b"".join(chunks)
+
+
+class PostEndpoint(ABC):
+    """An ASGI application with one `POST` endpoint at `path`; every failure becomes a problem.
+
+    Attributes:
+        path: the full path served.
+        budget: bytes of bodies in memory or on disk at one time.
+    """
+
+    path: str
+
+    def __init__(self, budget: ByteBudget) -> None:
+        """Hold at most as many bytes of bodies as `budget` allows."""
+        self.budget = budget
+
+    @abstractmethod
+    async def post(self, request: Request) -> Mapping[str, object]:
+        """Serve one request; what it returns goes out as JSON with status 202."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        request = Request(scope, receive)
+        try:
+            if scope["path"].rstrip("/") != self.path:
+                raise ProblemError(not_found(f"there is nothing at {scope['path']}"))
+            if scope["method"] != "POST":
+                raise ProblemError(method_not_allowed(["POST"]))
+            answer = await self.post(request)
+        except ClientGone:
+            return
+        except Exception as error:  # noqa: BLE001 (the boundary: faults.problem_of tells and logs all of them)
+            await _send_problem(send, problem_of(error, request.id), request.id)
+        else:
+            await _send(send, 202, orjson.dumps(answer), media_type="application/json", request_id=request.id)
+
+
+async def _send_problem(send: Send, problem: Problem, request_id: str) -> None:
+    body = problem.body(f"urn:canfleet:request:{request_id}")
+    await _send(send, problem.status, body, media_type=MEDIA_TYPE, request_id=request_id, headers=problem.headers)
+
+
+async def _send(
+    send: Send, status: int, body: bytes, *, media_type: str, request_id: str, headers: Mapping[str, str] | None = None
+) -> None:
+    raw = [
+        (b"content-type", media_type.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-request-id", request_id.encode()),
+    ]
+    raw += [(name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await send({"type": "lifespan.shutdown.complete"})

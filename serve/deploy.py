@@ -1,0 +1,65 @@
+"""Puts the HTTP face on a running Ray: three Serve applications behind one port."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ray import serve
+from ray.serve.config import HTTPOptions
+from ray.serve.schema import LoggingConfig
+
+from pipeline.config import CanfleetConfig, ServerSettings
+from serve.deployments import Connect, Gateway, Logs, Query
+
+MAX_ONGOING: Final = 4096
+"""Requests one replica works on at a time. Memory is bounded by the byte budgets; Serve's default is 5."""
+
+_QUIET: Final = LoggingConfig(enable_access_log=False, log_level="WARNING")
+
+
+def build_apps(config: CanfleetConfig, connect: Connect) -> list[serve.RunTarget]:
+    """The applications with their route prefixes; `connect` runs once in every replica to find the platform.
+
+    The actors hold no CPU for the scheduler, so that a machine of any size can start them all.
+    """
+    gateways = config.server.gateways
+    return [
+        _target("frames", "/v1/frames", Gateway, connect, gateways),
+        _target("logs", "/v1/logs", Logs, connect, 1),
+        _target("query", "/", Query, connect, 1),
+    ]
+
+
+def start(config: CanfleetConfig, connect: Connect) -> str:
+    """Start Serve's HTTP server, deploy all applications, and return the base URL once they run.
+
+    `serve.haproxy.environment` must have been in the environment before Ray started.
+    """
+    server = config.server
+    options = HTTPOptions(host=server.host, port=server.port, keep_alive_timeout_s=75)
+    serve.start(http_options=options, logging_config=_QUIET)
+    serve.run_many(build_apps(config, connect))
+    return base_url(server)
+
+
+def stop() -> None:
+    """Take all applications down and stop Serve's HTTP server; requests under way may finish."""
+    serve.shutdown()
+
+
+def base_url(server: ServerSettings) -> str:
+    """Where a client on this machine reaches the API."""
+    host = "127.0.0.1" if server.host in ("0.0.0.0", "::") else server.host
+    return f"http://{f'[{host}]' if ':' in host else host}:{server.port}"
+
+
+def _target(name: str, prefix: str, deployment: type, connect: Connect, replicas: int) -> serve.RunTarget:
+    options = serve.deployment(
+        name=name,
+        num_replicas=replicas,
+        max_ongoing_requests=MAX_ONGOING,
+        ray_actor_options={"num_cpus": 0},
+        graceful_shutdown_timeout_s=5,
+        health_check_period_s=5,
+    )
+    return serve.RunTarget(options(deployment).bind(connect), name=name, route_prefix=prefix, logging_config=_QUIET)

@@ -1,0 +1,34 @@
+"""From an exception to the problem a client is told: the one place where errors become answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from pipeline.errors import CanfleetError, WarehouseAway
+from serve.problems import Problem, away, from_error, unexpected
+
+_log: Final = logging.getLogger("canfleet.serve")
+
+
+def problem_of(error: Exception, request_id: str) -> Problem:
+    """The problem that `error` stands for; what nobody foresaw is logged with its traceback."""
+    # Ray raises an actor's exception as a hybrid of RayTaskError and the original, whose text is a traceback.
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    match cause:
+        case WarehouseAway():
+            return away("ClickHouse")
+        case CanfleetError():
+            return from_error(cause)
+        case RayActorError() | asyncio.TimeoutError() | TimeoutError():
+            _log.warning("request %s: part of the platform is away: %s", request_id, cause)
+            return away("A part of the platform")
+        case RayError() if not isinstance(cause, RayTaskError):
+            _log.warning("request %s: Ray could not do it: %s", request_id, cause)
+            return away("A part of the platform")
+        case _:
+            _log.error("request %s failed", request_id, exc_info=error)
+            return unexpected(request_id)

@@ -1,0 +1,101 @@
+"""The fleet as a whole: numbers, anomalies, ledger, live feed, and the platform's own state."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Response
+from starlette.responses import StreamingResponse
+
+from pipeline.clickhouse.queries import Queries
+from pipeline.errors import WarehouseAway
+from serve.answers import NO_STORE, json_answer
+from serve.context import ContextDep, From, OperatorKey, QueryKey, To
+from serve.live import event
+from serve.models import Anomalies
+from serve.moments import LATEST_US, moment
+from serve.problems import ProblemError, bad_request
+
+router: Final = APIRouter(prefix="/v1", tags=["fleet"])
+
+MAX_ANOMALIES: Final = 10_000
+
+
+@router.get("/fleet/summary")
+async def summary(context: ContextDep, key: QueryKey) -> Response:
+    """The key's fleet in numbers."""
+    return json_answer(await context.platform.summary(key.fleet))
+
+
+@router.get("/ledger")
+async def ledger(context: ContextDep, key: QueryKey) -> Response:
+    """What became of every frame the fleet sent: received = stored + duplicate + dead-lettered + refused."""
+    return json_answer(await context.platform.ledger(key.fleet))
+
+
+@router.get("/anomalies", response_model=Anomalies)
+async def anomalies(
+    *,
+    context: ContextDep,
+    key: QueryKey,
+    vehicle_id: Annotated[str | None, Query(max_length=64)] = None,
+    kind: Annotated[str | None, Query(max_length=64)] = None,
+    start: From = None,
+    end: To = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_ANOMALIES)] = 1000,
+) -> Response:
+    """Anomalies by event time, newest first: those still in memory and those in ClickHouse, each once."""
+    since, until = moment(start, "from"), moment(end, "to")
+    if since is not None and until is not None and since >= until:
+        raise ProblemError(bad_request("`from` must lie before `to`"))
+    live = await context.platform.anomalies(
+        key.fleet, vehicle_id=vehicle_id, kind=kind, start=since, end=until, limit=limit
+    )
+    reason: str | None = None
+    stored: list[dict[str, Any]] = []
+    try:
+        find = partial(Queries(context.platform.warehouse).anomalies, key.fleet, vehicle_id, kind, limit=limit)
+        stored = await asyncio.to_thread(find, since or 0, LATEST_US if until is None else until)
+    except WarehouseAway as error:
+        reason = f"ClickHouse is away, so only anomalies still in memory are listed: {error}"
+    answer: dict[str, Any] = {"anomalies": merge(live, stored, limit), "partial": reason is not None}
+    return json_answer(answer | ({"reason": reason} if reason else {}))
+
+
+@router.get(
+    "/live",
+    responses={
+        200: {
+            "description": "Events `summary`, each second, and `anomaly`, as it happens; comments keep the line alive.",
+            "content": {"text/event-stream": {"example": 'event: anomaly\ndata: {"kind": "stuck"}\n\n'}},
+        }
+    },
+    response_class=StreamingResponse,
+)
+async def live(context: ContextDep, key: QueryKey) -> Response:
+    """The fleet as it happens, as server-sent events.
+
+    A browser's EventSource cannot send a key, and a key in the address ends in logs: read this with
+    `fetch` and the Authorization header, as the dashboard page does.
+    """
+    first = event("summary", await context.platform.summary(key.fleet))
+    headers = NO_STORE | {"X-Accel-Buffering": "no"}
+    return StreamingResponse(context.live.stream(key.fleet, first), headers=headers, media_type="text/event-stream")
+
+
+@router.get("/status", tags=["operation"])
+async def status(context: ContextDep, key: OperatorKey) -> Response:
+    """Health, partitions and lags of the platform, and the ledger of the key's fleet."""
+    state, of_fleet = await asyncio.gather(context.platform.status(), context.platform.ledger(key.fleet))
+    return json_answer(state | {"ledger": of_fleet})
+
+
+def merge(live: list[dict[str, Any]], stored: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
+    """Both lists, newest first, each anomaly once by its id. O(n log n).
+
+    The live one wins, since it knows a duration that still grows.
+    """
+    by_id = {anomaly["id"]: anomaly for anomaly in [*stored, *live]}
+    return sorted(by_id.values(), key=lambda anomaly: anomaly["timestamp"], reverse=True)[:limit]

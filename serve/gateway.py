@@ -1,0 +1,55 @@
+"""The gateway: `POST /v1/frames`, from a socket to frames that are durable."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Final
+
+from pipeline.frames.body import ARROW, ParsedBody, read_body
+from serve.access import Access
+from serve.asgi import PostEndpoint, Request
+from serve.budget import ByteBudget
+from serve.intake import Intake, Origin
+from serve.platform import IntakePlatform
+
+INLINE_BYTES: Final = 256 << 10
+"""Plain Arrow bodies up to this size are parsed on the event loop: handing them to a thread costs more."""
+INLINE_TEXT_BYTES: Final = 4 << 10
+"""The same for JSON and for compressed bodies, which cost far more a byte."""
+HELD_BYTES: Final = 512 << 20
+"""Bodies one replica holds at a time; what comes beyond gets 503."""
+
+
+class FramesEndpoint(PostEndpoint):
+    """Takes frames in any of the contract's formats."""
+
+    path = "/v1/frames"
+
+    def __init__(self, platform: IntakePlatform) -> None:
+        """Take frames in for `platform`, within its configured limits."""
+        super().__init__(ByteBudget(HELD_BYTES))
+        self._limits = platform.config.limits
+        self._access = Access(platform)
+        self._intake = Intake(platform)
+
+    async def post(self, request: Request) -> Mapping[str, object]:
+        """Authenticate, read, parse, submit."""
+        key = await self._access.authenticate(request.header(b"authorization"), request.header(b"x-api-key"), "ingest")
+        bound = self._limits.max_body_bytes
+        with self.budget.hold(request.declared_length(bound)):
+            body = await request.body(bound)
+            received_at = time.time_ns() // 1000
+            parsed = await self._parse(request, body, received_at)
+            origin = Origin(key.fleet, received_at, request.id, request.traceparent)
+            return asdict(await self._intake.take(origin, parsed.frames, parsed.rejected))
+
+    async def _parse(self, request: Request, body: bytes, now: int) -> ParsedBody:
+        content_type = request.header(b"content-type") or ""
+        encoding = request.header(b"content-encoding")
+        cheap = INLINE_BYTES if encoding is None and content_type.startswith(ARROW) else INLINE_TEXT_BYTES
+        if len(body) <= cheap:
+            return read_body(body, content_type, encoding, self._limits, now)
+        return await asyncio.to_thread(read_body, body, content_type, encoding, self._limits, now)

@@ -1,0 +1,114 @@
+"""From validated frames to durable ones: split by shard, admit, submit everywhere at once, add up."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.frames.split import select
+from pipeline.partitioning import partition_of
+from pipeline.submission import Counts, Submission, encode
+from pipeline.types import I32
+from serve.platform import IntakePlatform, Layout
+
+SUBMIT_TIMEOUT_S: Final = 30.0
+"""A shard that has not committed by then counts as away; the client may send again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where frames came from: fleet, time of receipt (µs), request id, W3C trace context."""
+
+    fleet: str
+    received_at: int
+    request_id: str
+    traceparent: str | None
+
+
+def add(a: Counts, b: Counts) -> Counts:
+    """Counts of two submissions together."""
+    return Counts(
+        a.received + b.received,
+        a.accepted + b.accepted,
+        a.duplicates + b.duplicates,
+        a.dead_lettered + b.dead_lettered,
+    )
+
+
+Part: TypeAlias = tuple[pa.RecordBatch, pa.RecordBatch | None]
+"""Frames and dead letters of one shard."""
+
+NOTHING: Final = Counts(0, 0, 0, 0)
+
+
+class Intake:
+    """Hands frames to the shards of the platform."""
+
+    def __init__(self, platform: IntakePlatform) -> None:
+        """Hand frames to the shards of `platform`."""
+        self._platform = platform
+
+    async def take(self, origin: Origin, frames: pa.RecordBatch, rejected: pa.RecordBatch | None) -> Counts:
+        """Make canonical `frames` and the `rejected` rows durable; returns when all shards have synced them.
+
+        Shards are asked concurrently. When one fails after another has accepted its part, the request
+        fails as a whole; sending it again is safe, since what was accepted is then a duplicate.
+
+        Raises:
+            Overloaded: a shard has no room.
+            TimeoutError: a shard did not answer within `SUBMIT_TIMEOUT_S`.
+        """
+        parts = split(origin.fleet, frames, rejected, self._platform.layout)
+        submissions = {shard: encode(_submission(origin, *part)) for shard, part in parts.items()}
+        total = NOTHING
+        if not submissions:
+            return total
+        self._platform.admit(submissions.keys(), sum(map(len, submissions.values())))
+        async with asyncio.timeout(SUBMIT_TIMEOUT_S):
+            results = await asyncio.gather(
+                *(self._platform.submit(shard, submission) for shard, submission in submissions.items()),
+                return_exceptions=True,
+            )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+            n = result.accepted + result.duplicates + result.dead_lettered
+            total = add(total, Counts(n, result.accepted, result.duplicates, result.dead_lettered))
+        return total
+
+
+def split(fleet: str, frames: pa.RecordBatch, rejected: pa.RecordBatch | None, layout: Layout) -> dict[int, Part]:
+    """Frames and dead letters for each shard concerned. O(rows + vehicles).
+
+    Vehicles are hashed once each, by their place in the batch's dictionary. The rejected rows, whose
+    vehicle may be what is wrong with them, travel with one of the request's shards, or, when no row
+    is good, with the shard that the fleet's name picks.
+    """
+    parts: dict[int, Part] = {}
+    if frames.num_rows:
+        shards = _shards_of(fleet, frames, layout)
+        present = np.unique(shards)
+        if len(present) == 1:
+            parts[int(present[0])] = (frames, None)
+        else:
+            for shard in present:
+                parts[int(shard)] = (select(frames, np.flatnonzero(shards == shard)), None)
+    if rejected is not None and rejected.num_rows:
+        carrier = next(iter(parts), zlib.crc32(fleet.encode()) % layout.shards)
+        parts[carrier] = (parts[carrier][0] if carrier in parts else frames, rejected)
+    return parts
+
+
+def _submission(origin: Origin, frames: pa.RecordBatch, rejected: pa.RecordBatch | None) -> Submission:
+    return Submission(origin.fleet, origin.received_at, origin.request_id, frames, rejected, origin.traceparent)
+
+
+def _shards_of(fleet: str, frames: pa.RecordBatch, layout: Layout) -> I32:
+    vehicle = frames.column("vehicle_id")
+    by_vehicle = layout.shard_of[partition_of(fleet, vehicle.dictionary, layout.partitions)]
+    return by_vehicle[vehicle.indices.to_numpy()]

@@ -1,0 +1,165 @@
+"""The shapes of answers, as OpenAPI shows them. Timestamps are microseconds since the epoch."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.keys.record import MAX_FLEET_CHARACTERS, Scope
+
+Microseconds = Annotated[int, Field(description="Microseconds since the epoch.", examples=[1785000000000000])]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class ProblemDetails(_Answer):
+    """RFC 9457."""
+
+    type: str = Field(examples=["urn:canfleet:problem:overloaded"])
+    title: str = Field(examples=["Overloaded"])
+    status: int = Field(examples=[503])
+    detail: str
+    instance: str = Field(examples=["urn:canfleet:request:4f1c"])
+
+
+class FrameCounts(_Answer):
+    """What became of the frames of one request: received = accepted + duplicates + dead_lettered."""
+
+    received: int = Field(examples=[5000])
+    accepted: int = Field(examples=[4998])
+    duplicates: int = Field(examples=[1])
+    dead_lettered: int = Field(examples=[1])
+
+
+class LogCounts(FrameCounts):
+    """The same for a log file."""
+
+    skipped: int = Field(description="Entries of the log that are no data frames.", examples=[0])
+
+
+class Vehicle(_Answer):
+    """A vehicle of the fleet."""
+
+    vehicle_id: str = Field(examples=["truck-7"])
+    last_seen: Microseconds
+    frames: int = Field(examples=[73785])
+
+
+class Vehicles(_Answer):
+    """All vehicles of the fleet."""
+
+    vehicles: list[Vehicle]
+
+
+class Signal(_Answer):
+    """Latest value of a signal, and its window."""
+
+    message: str = Field(examples=["Engine"])
+    signal: str = Field(examples=["EngineSpeed"])
+    value: float | None = Field(examples=[1875.5])
+    unit: str | None = Field(examples=["rpm"])
+    timestamp: Microseconds
+    window: dict[str, float | int | None] | None = Field(
+        default=None, examples=[{"count": 50, "mean": 1870.2, "std": 4.1, "min": 1861.0, "max": 1880.0, "last": 1875.5}]
+    )
+
+
+class Latest(_Answer):
+    """A vehicle as it is now."""
+
+    vehicle_id: str
+    last_seen: Microseconds
+    signals: list[Signal]
+
+
+class Point(_Answer):
+    """A raw value (message, value), or a bucket (count, min, max, mean, last) that begins at `timestamp`."""
+
+    timestamp: Microseconds
+    value: float | None = None
+    message: str | None = None
+    count: int | None = None
+    min: float | None = None
+    max: float | None = None
+    mean: float | None = None
+    last: float | None = None
+
+
+class History(_Answer):
+    """A signal over time, with the resolution used."""
+
+    vehicle_id: str
+    signal: str
+    resolution: str = Field(description="`raw`, or the length of the buckets.", examples=["1m"])
+    step: float | None = Field(description="Seconds a bucket; null for raw values.", examples=[60])
+    points: list[Point]
+
+
+class Anomaly(_Answer):
+    """Something a detector found; an open one grows until it is closed."""
+
+    id: str = Field(examples=["6f1c0a52e1b8d7f3"])
+    vehicle_id: str = Field(examples=["truck-7"])
+    kind: str = Field(examples=["stuck"])
+    timestamp: Microseconds
+    ended_at: Microseconds
+    detected_at: Microseconds
+    message: str = Field(examples=["Engine"])
+    signal: str = Field(examples=["EngineSpeed"])
+    arbitration_id: int | None
+    value: float | None
+    score: float | None
+    count: int
+    closed: bool
+    detail: str
+
+
+class Anomalies(_Answer):
+    """Anomalies, newest first. `partial` tells that ClickHouse is away and only recent ones are listed."""
+
+    anomalies: list[Anomaly]
+    partial: bool
+    reason: str | None = None
+
+
+class Readiness(_Answer):
+    """Whether data can be accepted durably."""
+
+    ready: bool
+    reasons: list[str]
+
+
+class KeyRequest(BaseModel):
+    """A key to be made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    fleet: str = Field(min_length=1, max_length=MAX_FLEET_CHARACTERS, examples=["north"])
+    scopes: list[Scope] = Field(min_length=1, examples=[["ingest", "query"]])
+
+
+class KeyInfo(_Answer):
+    """A key without its secret."""
+
+    id: str
+    fleet: str
+    scopes: list[Scope]
+    created: Microseconds
+    last_used: int | None = None
+    expires_at: int | None = None
+    revoked_at: int | None = None
+
+
+class NewKey(KeyInfo):
+    """A key with its text, which is shown this once."""
+
+    key: str = Field(examples=["cf_k3j5h2g8d9s1_…"])
+
+
+class Keys(_Answer):
+    """API keys."""
+
+    keys: list[KeyInfo]

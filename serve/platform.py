@@ -1,0 +1,131 @@
+"""What the HTTP face needs of the platform behind it; `actors.platform_client.PlatformClient` is the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any, Protocol
+
+from pipeline.clickhouse.client import Warehouse
+from pipeline.config import CanfleetConfig
+from pipeline.keys.record import IssuedKey, KeyRecord, Scope
+from pipeline.types import I32
+
+
+class Layout(Protocol):
+    """How partitions lie on shards.
+
+    Attributes:
+        partitions: number of partitions.
+        shard_of: int32[partitions], the shard of each partition.
+        shards: number of shards.
+    """
+
+    @property
+    def partitions(self) -> int: ...  # noqa: D102
+    @property
+    def shard_of(self) -> I32: ...  # noqa: D102
+    @property
+    def shards(self) -> int: ...  # noqa: D102
+
+
+class SubmitResult(Protocol):
+    """What one shard did with one submission: counts of frames, all durable."""
+
+    @property
+    def accepted(self) -> int: ...  # noqa: D102
+    @property
+    def duplicates(self) -> int: ...  # noqa: D102
+    @property
+    def dead_lettered(self) -> int: ...  # noqa: D102
+
+
+class IntakePlatform(Protocol):
+    """The side that takes frames in."""
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of partitions and shards."""
+        ...
+
+    @property
+    def config(self) -> CanfleetConfig:
+        """The configuration the platform runs with."""
+        ...
+
+    def admit(self, shards: Collection[int], n_bytes: int) -> None:
+        """Raise `Overloaded` when one of `shards` has no room, from what is known locally."""
+        ...
+
+    async def submit(self, shard: int, submission: bytes) -> SubmitResult:
+        """Make one submission durable in one shard; raises `Overloaded`."""
+        ...
+
+    async def keys(self, known_version: int) -> tuple[int, list[KeyRecord]] | None:
+        """The key records and their version, or None when `known_version` is current."""
+        ...
+
+
+class Platform(IntakePlatform, Protocol):
+    """Everything: intake, live state, keys. Timestamps are microseconds since the epoch."""
+
+    @property
+    def warehouse(self) -> Warehouse:
+        """The ClickHouse client, `pipeline.clickhouse.client.Warehouse`."""
+        ...
+
+    async def ready(self) -> dict[str, Any]:
+        """`{"ready": bool, "reasons": [...]}`."""
+        ...
+
+    async def vehicles(self, fleet: str) -> list[dict[str, Any]]:
+        """Known vehicles: vehicle_id, last_seen, frames."""
+        ...
+
+    async def latest(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
+        """Latest value and window of every signal of a vehicle, or None when the fleet has no such vehicle."""
+        ...
+
+    async def summary(self, fleet: str) -> dict[str, Any]:
+        """The fleet in numbers."""
+        ...
+
+    async def anomalies(
+        self,
+        fleet: str,
+        *,
+        vehicle_id: str | None = None,
+        kind: str | None = None,
+        start: int | None = None,
+        end: int | None = None,
+        limit: int = 1000,
+    ) -> list[dict[str, Any]]:
+        """Anomalies still in memory."""
+        ...
+
+    async def ledger(self, fleet: str) -> dict[str, Any]:
+        """What became of every frame received."""
+        ...
+
+    async def events(self, cursors: dict[int, int], timeout_s: float) -> tuple[dict[int, int], list[dict[str, Any]]]:
+        """Long poll over all shards: new cursors, and new anomalies with their `fleet`."""
+        ...
+
+    async def status(self) -> dict[str, Any]:
+        """Health, partitions, lags."""
+        ...
+
+    async def create_key(self, fleet: str, scopes: Iterable[Scope]) -> IssuedKey:
+        """Make a key."""
+        ...
+
+    async def list_keys(self, fleet: str | None) -> list[KeyRecord]:
+        """Keys of one fleet, or of all."""
+        ...
+
+    async def revoke_key(self, key_id: str) -> KeyRecord | None:
+        """Revoke a key; None when it is unknown."""
+        ...
+
+    async def rotate_key(self, key_id: str) -> IssuedKey | None:
+        """Give a key a new secret; None when it cannot be."""
+        ...

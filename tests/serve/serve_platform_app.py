@@ -1,0 +1,49 @@
+"""Starts Ray, HAProxy and the whole HTTP face before a stand-in backend actor; for the test that uses real sockets.
+
+    python serve_platform_app.py PORT FOLDER
+
+Prints one JSON line when it serves, then waits until standard input ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    port, folder = int(sys.argv[1]), Path(sys.argv[2])
+    from serve.haproxy import environment
+
+    added = environment(folder / "h")
+    os.environ |= added | {"RAY_DEDUP_LOGS": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+
+    import ray
+
+    from pipeline.config import CanfleetConfig, ServerSettings
+    from serve import deploy
+
+    ray.init(
+        num_cpus=2, include_dashboard=False, configure_logging=False, log_to_driver=False, object_store_memory=80 << 20
+    )
+    config = CanfleetConfig(server=ServerSettings(port=port))
+    base_url = deploy.start(config, lambda: connect(str(folder)))
+    ports = {name: int(added[f"RAY_SERVE_HAPROXY_{name}_PORT"]) for name in ("METRICS", "STATS")}
+    sys.stdout.write(json.dumps({"url": base_url, **ports}) + "\n")
+    sys.stdout.flush()
+    sys.stdin.read()
+    deploy.stop()
+    ray.shutdown()
+
+
+async def connect(folder: str) -> Any:
+    from serve_stand_in import StandIn
+
+    return StandIn(Path(folder))
+
+
+if __name__ == "__main__":
+    main()
