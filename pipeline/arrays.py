@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 T = TypeVar("T", bound=np.generic)
 
 
-def grown(array: NDArray[T], length: int, fill: Any = 0, axis: int = 0) -> NDArray[T]:
+def grown(array: NDArray[T], length: int, fill: int = 0, axis: int = 0) -> NDArray[T]:
     """`array` itself where it has `length` elements along `axis`, else a copy at least twice as long.
 
     New elements hold `fill`. With fill 0 they come from untouched pages, which cost no memory until written.

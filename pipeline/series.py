@@ -123,6 +123,13 @@ class SeriesIndex:
         rows = np.arange(len(vehicle), dtype=np.int32)
         self.resolve(vehicle, message, rows, self._first_signal[message])
 
+    @staticmethod
+    def warm() -> None:
+        """Compile every kernel, or load it from its cache: seconds that the first frames need not wait."""
+        scratch, one = SeriesIndex(np.zeros(1, np.int32), np.ones(1, np.int32)), np.zeros(1, np.int32)
+        scratch.resolve(one, one, one, one)
+        _rehash(scratch._block, 1, scratch._series_vehicle, scratch._table)
+
     def _grow(self) -> None:
         blocks, series = int(self._used[0]), int(self._used[1])
         self._series_vehicle = grown(self._series_vehicle, series + self._widest)
@@ -134,7 +141,7 @@ class SeriesIndex:
 
 
 @njit(cache=True, nogil=True)
-def _find(table: I64, vehicle: int, message: int) -> int:
+def _find(table: I64, vehicle: int, message: int) -> np.int64:
     """Slot of (vehicle, message), or of the empty place where it belongs. Keys are stored plus one: 0 is empty."""
     key = (np.int64(vehicle) << 32 | np.int64(message)) + 1
     mask = len(table) - 1

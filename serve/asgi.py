@@ -17,7 +17,8 @@ from serve.faults import problem_of
 from serve.problems import MEDIA_TYPE, Problem, ProblemError, bad_request, method_not_allowed, not_found
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_SANE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
+SANE_REQUEST_ID: Final = "[A-Za-z0-9._-]{1,128}"
+"""Pattern of the request ids taken over from callers, which go into logs and answers."""
 
 
 class ClientGone(BodyError):
@@ -27,7 +28,7 @@ class ClientGone(BodyError):
 def request_id_of(headers: Mapping[bytes, bytes]) -> str:
     """The caller's `X-Request-Id` if it is 1–128 plain characters (it goes into logs), else a new one."""
     given = headers.get(b"x-request-id", b"").decode("latin-1")
-    return given if _SANE_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if re.fullmatch(SANE_REQUEST_ID, given) else uuid.uuid4().hex
 
 
 class Request:

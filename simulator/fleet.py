@@ -20,7 +20,7 @@ from simulator.episodes import EPISODE, TRUTH
 from simulator.injections import Episode, Injections, Kind, find_targets
 from simulator.kernel import MOST_EXTRA, Plan, Vehicles, generate, row_dtype
 from simulator.layout import load_database
-from simulator.noise import mix
+from simulator.noise import vehicle_keys
 from simulator.schedule import slot_schedule
 
 _PART: Final = 65_536
@@ -99,8 +99,7 @@ class Fleet:
             late=float(injections.late),
             episode_chance=float(injections.anomalies) * period_us / 60e6 if len(targets.kinds) else 0.0,
         )
-        root = mix(np.uint64(seed & 0xFFFFFFFFFFFFFFFF), 0)
-        keys = np.array([mix(root, number) for number in range(vehicles)], np.uint64)
+        keys = vehicle_keys(np.uint64(seed & 0xFFFFFFFFFFFFFFFF), vehicles)
         numbers = np.arange(vehicles, dtype=np.int64)
         self._fleet = Vehicles(
             key=keys,

@@ -49,7 +49,7 @@ class Injections:
     """How much goes wrong; nothing by default.
 
     Attributes:
-        duplicates: share of frames sent once more, 0.2 to 3 s later.
+        duplicates: share of frames sent once more, within 3 s of their timestamp.
         late: share of frames held back for 0.3 to 3 s.
         anomalies: chance of an episode per vehicle and minute. One at a time, with PAUSE_US between two.
     """

@@ -269,7 +269,8 @@ def _deliver(plan_: Plan, rows: Any, made: int, key: np.uint64, counts: I64) -> 
         counts[3] = 1
     if plan_.duplicates > 0.0 and uniform(mix(key, 32)) < plan_.duplicates:
         rows[made + 1] = rows[made]
-        rows[made + 1].due += np.int64(200_000 + 2_800_000 * uniform(mix(key, 33)))
+        left = 3_000_000 - (rows[made].due - rows[made].timestamp)
+        rows[made + 1].due += np.int64(1 + left * uniform(mix(key, 33)))
         counts[1] += 1
         counts[3] = 1
         return made + 2

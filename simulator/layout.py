@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cantools
 import numpy as np
 
+from pipeline.decode.databases import read_database
 from pipeline.errors import DatabaseError
 from pipeline.frames.schema import MAX_DATA_BYTES
 from pipeline.types import F64, I64, U32, Bools
@@ -103,12 +103,7 @@ def load_database(path: Path) -> FleetDatabase:
     Raises:
         DatabaseError: the file does not load, or defines no message that can be sent.
     """
-    try:
-        loaded: Any = cantools.database.load_file(path, strict=False)
-    except OSError as error:
-        raise DatabaseError(f"signal database {path}: {error.strerror or error}") from error
-    except Exception as error:  # cantools raises its parsers' own types
-        raise DatabaseError(f"signal database {path} does not load: {' '.join(str(error).split())}") from error
+    loaded: Any = read_database(path).database
     definitions = [
         message
         for message in getattr(loaded, "messages", [])
@@ -131,7 +126,9 @@ def _compile(path: Path, definitions: list[Any]) -> FleetDatabase:
             signals.append(signal)
             owner.append(number)
         for variant in _variants(message.signal_tree, message):
-            fields += [_field(signal, numbers[id(signal)], fixed) for signal, fixed in variant]
+            made = [_field(signal, numbers[id(signal)], fixed) for signal, fixed in variant]
+            # A signal that the database lays beyond its message's end is never on the wire.
+            fields += [field for field in made if field[1] + field[2] <= 8 * message.length]
             first_field.append(len(fields))
         first_variant.append(len(first_field) - 1)
     table = np.array(fields, np.float64).reshape(-1, 10)
@@ -223,7 +220,7 @@ def _ranges(signal: Any) -> tuple[float, float, float, float, float]:
     if signal.is_float:  # the whole range of a float is no plausible range
         ends = [-1000.0, 1000.0]
     low, high = signal.minimum, signal.maximum
-    bounded = low is not None and high is not None and low < high
+    bounded = low is not None and high is not None and low < high and low < ends[1] and high > ends[0]
     if not bounded:
         return ends[0], ends[1], False, ends[0], ends[1]
     return max(float(low), ends[0]), min(float(high), ends[1]), True, ends[0], ends[1]

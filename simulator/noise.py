@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from pipeline.types import U64
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
@@ -22,6 +24,16 @@ def mix(key: np.uint64, counter: int) -> np.uint64:
     bits = (bits ^ (bits >> np.uint64(30))) * _FIRST
     bits = (bits ^ (bits >> np.uint64(27))) * _SECOND
     return bits ^ (bits >> np.uint64(31))
+
+
+@njit(cache=True, nogil=True)
+def vehicle_keys(seed: np.uint64, count: int) -> U64:
+    """A key per vehicle, uint64[count]; the same vehicle number has the same key in a fleet of any size."""
+    keys = np.empty(count, np.uint64)
+    root = mix(seed, 0)
+    for number in range(count):
+        keys[number] = mix(root, number)
+    return keys
 
 
 @njit(cache=True, nogil=True)

@@ -17,6 +17,7 @@ from pipeline.errors import ConfigError, WarehouseAway, WarehouseError
 
 _PASSING_CODES: Final = frozenset([159, 202, 209, 210, 236, 241, 252, 439, 999])
 """ClickHouse's own words for "not now": timeouts, too many queries or parts, memory, stopping, no Keeper."""
+_ARROW: Final = {"output_format_arrow_string_as_string": 1, "output_format_arrow_low_cardinality_as_dictionary": 0}
 _ANSWERED: Final = "Received ClickHouse exception"
 
 
@@ -73,9 +74,8 @@ class Warehouse:
 
     def arrow(self, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> pa.Table:  # noqa: ANN401
         """Run a query; its rows as an Arrow table, strings as utf8."""
-        settings |= {"output_format_arrow_string_as_string": 1, "output_format_arrow_low_cardinality_as_dictionary": 0}
         try:
-            body = self._client.raw_query(sql, dict(parameters or {}), settings, "ArrowStream")
+            body = self._client.raw_query(sql, dict(parameters or {}), _ARROW | settings, "ArrowStream")
         except (ClickHouseError, urllib3.exceptions.HTTPError, OSError) as error:
             raise _sorted_out(error, self.settings) from error
         with pa.ipc.open_stream(pa.py_buffer(body)) as reader:

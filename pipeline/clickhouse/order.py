@@ -1,6 +1,7 @@
 """Put signal rows into the table's own order before they are sent: half of the CPU that ClickHouse would spend on it.
 
-Names are dictionary codes, so a counting sort does it in O(rows + names), 50 ns a row with the copy; ClickHouse sorts strings.
+Names are dictionary codes, so a counting sort does it in O(rows + names), 50 ns a row with the copy; ClickHouse sorts
+strings.
 """
 
 from __future__ import annotations

@@ -8,23 +8,23 @@ from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.settings import KeepSettings
 
 _TABLES: Final = {
-    "frames": ("frames", "toDateTime(received_at)"),
-    "signals": ("signals", "stored_on"),
-    "signals_1m": ("signals_1m_states", "stored_on"),
-    "signals_1h": ("signals_1h_states", "stored_on"),
-    "anomalies": ("anomalies_log", "stored_on"),
-    "dead_letters": ("dead_letters", "toDateTime(received_at)"),
+    "frames": "frames",
+    "signals": "signals",
+    "signals_1m": "signals_1m_states",
+    "signals_1h": "signals_1h_states",
+    "anomalies": "anomalies_log",
+    "dead_letters": "dead_letters",
 }
-"""Table and the day that its rows count from, by field of `RetentionSettings`."""
+"""Table by field of `RetentionSettings`; each has a column `stored_on`, the day that its rows count from."""
 
 
-def ttl(keep: KeepSettings, since: str, storage_policy: str | None) -> str:
+def ttl(keep: KeepSettings, storage_policy: str | None) -> str:
     """The TTL expression of a table, spelled as ClickHouse repeats it; empty: rows stay where they are, for ever."""
     rules = []
     if keep.hot_days is not None and storage_policy is not None:
-        rules.append(f"{since} + toIntervalDay({keep.hot_days}) TO VOLUME 'cold'")
+        rules.append(f"stored_on + toIntervalDay({keep.hot_days}) TO VOLUME 'cold'")
     if keep.days is not None:
-        rules.append(f"{since} + toIntervalDay({keep.days})")
+        rules.append(f"stored_on + toIntervalDay({keep.days})")
     return ", ".join(rules)
 
 
@@ -42,8 +42,8 @@ def apply_retention(warehouse: Warehouse) -> list[str]:
         )
     }
     changed = []
-    for field, (table, since) in _TABLES.items():
-        wanted = ttl(getattr(settings.retention, field), since, settings.storage_policy)
+    for field, table in _TABLES.items():
+        wanted = ttl(getattr(settings.retention, field), settings.storage_policy)
         present = created[table].partition(" TTL ")[2].partition(" SETTINGS ")[0]
         if wanted == present:
             continue

@@ -41,7 +41,7 @@ class WarehouseSettings(_Section):
     database: str = Field(default="canfleet", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     storage_policy: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     """Policy with the volumes `hot` and `cold`; None: one volume, nothing moves. The embedded one has `hot_cold`."""
-    connect_timeout_s: float = Field(default=5.0, gt=0)
-    timeout_s: float = Field(default=60.0, gt=0)
+    connect_timeout_s: int = Field(default=5, ge=1)
+    timeout_s: int = Field(default=60, ge=1)
     """For one statement, insert or query."""
     retention: RetentionSettings = RetentionSettings()

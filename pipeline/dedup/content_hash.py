@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from pipeline.types import I32, I64, U8, U32, U64, Bools
+from pipeline.types import I32, I64, U8, U32, Bools
 
 _M1, _M2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31 = np.uint64(30), np.uint64(27), np.uint64(31)
@@ -34,9 +34,7 @@ def _word(payload: U8, start: int, length: int) -> np.uint64:
 
 
 @njit(cache=True, nogil=True)
-def hash_contents(
-    counted: Bools, channel: U8, arbitration_id: U32, offsets: I32, payload: U8, hashes: I64
-) -> None:
+def hash_contents(counted: Bools, channel: U8, arbitration_id: U32, offsets: I32, payload: U8, hashes: I64) -> None:
     """Write the hash of every row that is not counted into `hashes`, int64[n]. O(bytes)."""
     for i in range(len(counted)):
         if counted[i]:

@@ -24,7 +24,7 @@ from numba import njit
 from pipeline.arrays import grown
 from pipeline.dedup.region_pool import BUMP, COUNT, HEAD, LOG2, START, double, make_room
 from pipeline.dedup.settings import DuplicateSettings
-from pipeline.types import I32, I64, U8, U64, Bools
+from pipeline.types import I32, I64, U8, Bools
 from pipeline.verdicts import DUPLICATE, NEW, UNVERIFIED
 
 _NEW, _DUPLICATE, _UNVERIFIED = np.uint8(NEW), np.uint8(DUPLICATE), np.uint8(UNVERIFIED)
@@ -40,6 +40,8 @@ class ContentSets:
     def __init__(self, settings: DuplicateSettings) -> None:
         self._budget = settings.content_entries
         self._stragglers: I32 = np.zeros(0, np.int32)
+        self._regions: I64 = np.zeros((0, 4), np.int64)
+        self._dropped: I64 = np.zeros(0, np.int64)
         self._clear(self._budget)
 
     def check(self, vehicle: I32, counted: Bools, timestamp: I64, hashes: I64, verdicts: U8) -> None:
@@ -54,9 +56,7 @@ class ContentSets:
         """
         _check(vehicle, counted, timestamp, hashes, self._regions, self._dropped, self._pool, verdicts)
 
-    def mark(
-        self, vehicle: I32, counted: Bools, timestamp: I64, hashes: I64, rows: Bools, vehicles: int
-    ) -> None:
+    def mark(self, vehicle: I32, counted: Bools, timestamp: I64, hashes: I64, rows: Bools, vehicles: int) -> None:
         """Remember the rows among `rows`, bool[n], that are not counted; vehicle indices are below `vehicles`."""
         self._regions = grown(self._regions, vehicles)
         self._dropped = grown(self._dropped, vehicles, fill=_NEVER)
@@ -90,8 +90,6 @@ class ContentSets:
         # The whole budget is only address space: pages are committed as entries reach them.
         self._pool: I64 = np.zeros((entries, 2), np.int64)
         self._allocator: I64 = np.zeros(BUMP + 1, np.int64)
-        self._regions: I64 = np.zeros((0, 4), np.int64)
-        self._dropped: I64 = np.zeros(0, np.int64)
 
 
 @njit(cache=True, nogil=True)

@@ -35,6 +35,7 @@ class SequenceWindows:
     def __init__(self, settings: DuplicateSettings) -> None:
         self._words = settings.window_bits // 64
         self._kept = settings.sessions
+        self._used = 0
         self._clear()
 
     def check(self, vehicle: I32, counted: Bools, session: U32, sequence: U64, verdicts: U8) -> None:
@@ -52,9 +53,7 @@ class SequenceWindows:
             verdicts,
         )
 
-    def mark(
-        self, vehicle: I32, counted: Bools, session: U32, sequence: U64, rows: Bools, vehicles: int
-    ) -> None:
+    def mark(self, vehicle: I32, counted: Bools, session: U32, sequence: U64, rows: Bools, vehicles: int) -> None:
         """Remember the counted rows among `rows`, bool[n]; every vehicle index is below `vehicles`."""
         self._reserve(vehicles)
         self._used = _mark(
@@ -215,9 +214,7 @@ def _mark(
 
 
 @njit(cache=True, nogil=True)
-def _open(
-    sessions: U32, rings_of: I32, forgotten: I64, rings: U64, v: int, session: int, used: int
-) -> int:
+def _open(sessions: U32, rings_of: I32, forgotten: I64, rings: U64, v: int, session: int, used: int) -> int:
     """A cleared ring for a session not kept: a fresh one, or the lowest session's; -1 if it is itself the lowest."""
     number = np.int64(session)
     if number < forgotten[v]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -82,7 +83,8 @@ def log_format(path: Path) -> str:
 
 def _read_with_python_can(path: Path, vehicle_id: str, rows_per_batch: int, shift_us: int) -> Iterator[LogBatch]:
     rows = LogRows(vehicle_id, shift_us)
-    with _open(path) as reader:
+    with ExitStack() as stack:
+        reader = stack.enter_context(_open(path, stack))
         seen = False
         for message in reader:
             seen = True
@@ -94,25 +96,26 @@ def _read_with_python_can(path: Path, vehicle_id: str, rows_per_batch: int, shif
         _check_end(reader, path, seen)
 
 
-def _open(path: Path) -> can.io.generic.MessageReader:
-    """python-can's reader of the file, over a text or binary stream that we opened.
+def _open(path: Path, stack: ExitStack) -> can.io.generic.MessageReader:
+    """python-can's reader of the file, over a stream that we opened and that the stack closes.
 
-    Its own `LogReader` knows no "a.b.log.gz", decodes text as the locale says, and makes a database that is absent.
+    python-can's own `LogReader` knows no "a.b.log.gz", decodes text as the locale says, makes a database that is
+    absent, and leaves a file open that turns out to be damaged.
     """
     import can
 
     form = log_format(path)
+    packed = path.suffix.lower() == ".gz"
     if form == ".db":
         with path.open("rb"):
             return can.SqliteReader(path)
-    packed = path.suffix.lower() == ".gz"
     if form == ".blf":
-        return can.BLFReader(gzip.open(path, "rb") if packed else path.open("rb"))
+        return can.BLFReader(stack.enter_context(gzip.open(path, "rb") if packed else path.open("rb")))
     readers = {".asc": can.ASCReader, ".csv": can.CSVReader, ".log": can.CanutilsLogReader, ".trc": can.TRCReader}
+    opener = gzip.open if packed else open
     # Beyond ASCII there are only comments and names, which must not stop the frames from being read.
-    if packed:
-        return readers[form](gzip.open(path, "rt", encoding="utf-8", errors="replace"))
-    return readers[form](path.open(encoding="utf-8", errors="replace"))
+    text = stack.enter_context(opener(path, "rt", encoding="utf-8", errors="replace"))
+    return readers[form](text)
 
 
 def _check_end(reader: can.io.generic.MessageReader, path: Path, seen: bool) -> None:

@@ -21,6 +21,7 @@ class Anomaly:
         timestamp: event time of the first violation, microseconds.
         ended_at: event time of the last violation so far, microseconds.
         detected_at: wall clock when it was first seen, microseconds.
+        received_at: when the gateway took in the oldest frame of the group that showed it, microseconds.
         arbitration_id: for kinds about frames; None for kinds about a signal.
         count: violations so far.
         closed: no further violation will extend it.
@@ -33,6 +34,7 @@ class Anomaly:
     timestamp: int
     ended_at: int
     detected_at: int
+    received_at: int
     message: str
     signal: str
     arbitration_id: int | None

@@ -122,7 +122,7 @@ class Processor:
         events = self._detector.observe(
             frames.vehicle, frames, decoded.message, decoded.row, decoded.signal, series, decoded.value
         )
-        log.record(self._anomalies(events, log, now_us))
+        log.record(self._anomalies(events, log, group, now_us))
         return _kept(decoded)
 
     def _note_received(self, group: Group) -> None:
@@ -132,8 +132,11 @@ class Processor:
             self.last_received = grown
         np.maximum.at(self.last_received, group.frames.vehicle, group.received_at)
 
-    def _anomalies(self, events: AnomalyEvents, log: AnomalyLog, now_us: int) -> list[Anomaly]:
-        found = []
+    def _anomalies(self, events: AnomalyEvents, log: AnomalyLog, group: Group, now_us: int) -> list[Anomaly]:
+        found: list[Anomaly] = []
+        if not len(events):
+            return found
+        received_at = int(group.received_at.min())
         catalogue = self._catalogue
         for i in range(len(events)):
             vehicle = int(events.vehicle[i])
@@ -158,6 +161,7 @@ class Processor:
                     timestamp=timestamp,
                     ended_at=int(events.end[i]),
                     detected_at=known.detected_at if known else now_us,
+                    received_at=known.received_at if known else received_at,
                     message=message_name,
                     signal=signal_name,
                     arbitration_id=None if about_signal else arbitration_id,
@@ -171,7 +175,8 @@ class Processor:
                         score=score,
                         arbitration_id=arbitration_id,
                         signal=signal_name,
-                        message=message_name,
+                        received_at=known.received_at if known else received_at,
+                    message=message_name,
                         minimum=catalogue.signals[signal].minimum if about_signal else None,
                         maximum=catalogue.signals[signal].maximum if about_signal else None,
                     ),

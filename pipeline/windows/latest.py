@@ -74,6 +74,12 @@ class LatestValues:
         self._series_used, self._vehicles_used = len(self._values), len(self._vehicles)
 
     @staticmethod
+    def warm() -> None:
+        """Compile every kernel, or load it from its cache: seconds that the first frames need not wait."""
+        one, now = np.zeros(1, np.int32), np.zeros(1, np.int64)
+        LatestValues().update(one, now, one, now, np.zeros(1))
+
+    @staticmethod
     def _room(array: I64, length: int) -> I64:
         before = len(array)
         array = grown(array, length)

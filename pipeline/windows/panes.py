@@ -37,7 +37,7 @@ LARGEST: Final = 1e150
 @njit(cache=True, nogil=True)
 def floor_divide(a: int, b: int, reciprocal: float) -> int:
     """a // b for b > 0 by multiplication: the quotient in floating point is off by one at most where |a| < 2**53."""
-    quotient = np.int64(a * reciprocal)
+    quotient = int(a * reciprocal)
     rest = a - quotient * b
     if rest < 0 or rest >= b:
         quotient = a // b
@@ -65,8 +65,7 @@ def update_panes(
     by_slide, by_ring = 1.0 / slide, 1.0 / ring
     for j in range(len(series)):
         v, s, when, x = vehicle[j], series[j], timestamp[j], value[j]
-        if when > newest_time[v]:
-            newest_time[v] = when
+        newest_time[v] = max(newest_time[v], when)
         # Also false for NaN.
         if not (abs(x) <= LARGEST):
             not_finite += 1

@@ -24,7 +24,9 @@ class WindowSettings(BaseModel):
         if self.length_us % self.slide_us:
             raise ValueError(f"length_s {self.length_s} is not a multiple of slide_s {self.slide_s}")
         if self.panes > 4096:
-            raise ValueError(f"{self.panes} panes a series are too many: raise slide_s, or lower length_s or lateness_s")
+            raise ValueError(
+                f"{self.panes} panes a series are too many: raise slide_s, or lower length_s or lateness_s"
+            )
         return self
 
     @property

@@ -167,7 +167,7 @@ class SlidingWindows:
         if tuple(arrays["shape"].tolist()) != self._shape():
             raise ConfigError(
                 f"windows: the checkpoint was written with length, slide, lateness = {arrays['shape'].tolist()} µs, "
-                f"the configuration says {list(self._shape())} µs; restore the old settings or start without its windows"
+                f"the configuration says {list(self._shape())} µs; go back to those, or start without the windows"
             )
         self._newest_time = arrays["newest_time"].copy()
         self._newest_pane = arrays["newest_pane"].copy()
@@ -175,6 +175,13 @@ class SlidingWindows:
         self._panes = np.ascontiguousarray(arrays["panes"]).copy()
         self._series = len(self._newest_pane)
         self.too_late, self.not_finite = arrays["counters"].tolist()
+
+    @staticmethod
+    def warm() -> None:
+        """Compile every kernel, or load it from its cache: seconds that the first frames need not wait."""
+        scratch, one = SlidingWindows(WindowSettings()), np.zeros(1, np.int32)
+        scratch.update(one, one, np.zeros(1, np.int64), np.zeros(1))
+        scratch.aggregate(one)
 
     def _shape(self) -> tuple[int, int, int]:
         return self._settings.length_us, self._settings.slide_us, self._settings.lateness_us

@@ -1,49 +1,15 @@
-"""One embedded ClickHouse for all tests of the folder, in a process of its own as in production."""
+"""One embedded ClickHouse for all tests of the folder."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from clickhouse_process import HostProcess
 
 from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.migrate import migrate
 from pipeline.clickhouse.settings import WarehouseSettings
-
-ROOT = Path(__file__).parents[2]
-
-
-class HostProcess:
-    """`python -m actors.clickhouse_host` on a free port."""
-
-    def __init__(self, data_dir: Path, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "actors.clickhouse_host", "--data-dir", str(data_dir), "--port", "0", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-        )
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().strip()
-
-    def finish(self) -> tuple[int, str]:
-        """Wait for the end; exit status and what it wrote to stderr."""
-        _, errors = self.process.communicate(timeout=30)
-        return self.process.returncode, errors
-
-    def terminate(self) -> tuple[int, str]:
-        self.process.terminate()
-        return self.finish()
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.finish()
 
 
 @pytest.fixture(scope="session")

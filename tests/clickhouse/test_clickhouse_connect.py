@@ -10,8 +10,7 @@ import pytest
 import zstandard
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
-
-from tests.clickhouse.conftest import HostProcess
+from clickhouse_process import HostProcess
 
 
 @pytest.fixture(scope="module")

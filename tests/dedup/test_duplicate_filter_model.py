@@ -66,7 +66,11 @@ class FilterMachine(RuleBasedStateMachine):
         assert_sound(frames, verdicts, self.marked)
         self._assert_exact(frames, verdicts)
         assert check(self.filter, frames) == verdicts, "checking changed the state"
-        rows = data.draw(st.one_of(st.just([True] * len(frames)), st.lists(st.booleans(), min_size=len(frames), max_size=len(frames))))
+        rows = data.draw(
+            st.one_of(
+                st.just([True] * len(frames)), st.lists(st.booleans(), min_size=len(frames), max_size=len(frames))
+            )
+        )
         mark(self.filter, frames, rows)
         self.since.append((frames, rows))
         for frame, chosen in zip(frames, rows, strict=True):
@@ -81,8 +85,12 @@ class FilterMachine(RuleBasedStateMachine):
 
     @rule()
     def crash_and_replay(self) -> None:
-        probe = [Frame(*identity[:2], identity[3], identity[4], identity[2]) if len(identity) == 5 else
-                 Frame(identity[0], session=identity[1], sequence=identity[2]) for identity in self.marked]
+        probe = [
+            Frame(*identity[:2], identity[3], identity[4], identity[2])
+            if len(identity) == 5
+            else Frame(identity[0], session=identity[1], sequence=identity[2])
+            for identity in self.marked
+        ]
         before = check(self.filter, probe)
         self.filter = DuplicateFilter(self.settings)
         self.filter.restore(self.saved)
@@ -108,7 +116,9 @@ class FilterMachine(RuleBasedStateMachine):
         earlier: set[tuple[object, ...]] = set()
         for frame, verdict in zip(frames, verdicts, strict=True):
             if frame.sequence is not None and frame.identity not in earlier:
-                kept = sorted((s for v, s in self.sequences if v == frame.vehicle), reverse=True)[: self.settings.sessions]
+                kept = sorted((s for v, s in self.sequences if v == frame.vehicle), reverse=True)[
+                    : self.settings.sessions
+                ]
                 known = self.sequences.get((frame.vehicle, frame.session), set())
                 if frame.session in kept and max(known) // 64 - frame.sequence // 64 < self.settings.window_bits // 64:
                     assert verdict == (DUPLICATE if frame.sequence in known else NEW)
@@ -126,8 +136,8 @@ TestFilterMachine.settings = settings(
 def test_with_room_for_everything_every_verdict_is_exact(batches: list[list[Frame]]) -> None:
     duplicates = DuplicateFilter(DuplicateSettings(window_bits=1 << 14, sessions=64, content_entries=1 << 14))
     seen: set[tuple[object, ...]] = set()
-    for frames in batches:
-        frames = [f for f in frames if f.sequence is None or f.sequence < 10_000]
+    for batch in batches:
+        frames = [frame for frame in batch if frame.sequence is None or frame.sequence < 10_000]
         expected = []
         for frame in frames:
             expected.append(DUPLICATE if frame.identity in seen else NEW)

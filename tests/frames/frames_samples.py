@@ -45,7 +45,8 @@ def row(**changes: Any) -> dict[str, Any]:
 def table(rows: list[dict[str, Any]], **types: pa.DataType) -> pa.RecordBatch:
     """Rows as a batch, its columns those of the first row, with types of the contract unless given."""
     kinds = TYPES | types
-    return pa.record_batch({name: pa.array([r[name] for r in rows], kinds[name]) for name in rows[0]})
+    names = [name for name in TYPES if name in rows[0]]
+    return pa.record_batch({name: pa.array([r[name] for r in rows], kinds[name]) for name in names})
 
 
 def stream(*batches: pa.RecordBatch, **options: Any) -> bytes:

@@ -272,7 +272,10 @@ def test_views_that_overlap_do_not_multiply() -> None:
     """Each row shows the same 8 MiB: 8 TiB if they were copied out."""
     n, size = 1000, 8 << 20
     view = struct.pack("<i4sii", size, b"xxxx", 0, 0)
-    for name, kind, reason in (("data", pa.binary_view(), "data_too_long"), ("vehicle_id", pa.string_view(), "vehicle_id_too_long")):
+    for name, kind, reason in (
+        ("data", pa.binary_view(), "data_too_long"),
+        ("vehicle_id", pa.string_view(), "vehicle_id_too_long"),
+    ):
         column = pa.Array.from_buffers(kind, n, [None, pa.py_buffer(view * n), pa.py_buffer(b"x" * size)])
         batch = table([row()] * n)
         batch = batch.set_column(batch.schema.get_field_index(name), name, column)
@@ -316,7 +319,9 @@ SEEDS = [
 @settings(max_examples=400, deadline=None)
 @given(
     seed=st.sampled_from(SEEDS),
-    changes=st.lists(st.tuples(st.integers(0, 1 << 16), st.sampled_from([0, 1, 127, 128, 255])), min_size=1, max_size=6),
+    changes=st.lists(
+        st.tuples(st.integers(0, 1 << 16), st.sampled_from([0, 1, 127, 128, 255])), min_size=1, max_size=6
+    ),
     cut=st.integers(0, 64),
 )
 def test_damaged_streams_never_do_worse_than_an_error(seed: bytes, changes: list[tuple[int, int]], cut: int) -> None:

@@ -115,7 +115,9 @@ BAD_LINES = [
 ]
 
 
-@pytest.mark.parametrize(("line", "reason"), BAD_LINES, ids=[f"{reason}-{i}" for i, (_, reason) in enumerate(BAD_LINES)])
+@pytest.mark.parametrize(
+    ("line", "reason"), BAD_LINES, ids=[f"{reason}-{i}" for i, (_, reason) in enumerate(BAD_LINES)]
+)
 def test_bad_row_is_rejected_alone_with_its_text(line: str, reason: str) -> None:
     before, after = row(sequence=1), row(sequence=2)
     body = f"{json_row(before)}\n{line}\n{json_row(after)}".encode()
@@ -124,7 +126,9 @@ def test_bad_row_is_rejected_alone_with_its_text(line: str, reason: str) -> None
     assert parsed.rejected.column("reason").to_pylist() == [reason]
     assert parsed.rejected.column("payload").to_pylist() == [line]
     stage = parsed.rejected.column("stage")[0].as_py()
-    assert stage == ("parse" if reason.endswith(("json", "object", "number", "type", "rfc3339", "hexadecimal")) else "validate")
+    assert stage == (
+        "parse" if reason.endswith(("json", "object", "number", "type", "rfc3339", "hexadecimal")) else "validate"
+    )
     if reason != "not_json":
         in_list = read_list(b"[" + body.replace(b"\n", b",") + b"]")
         assert in_list.rejected.equals(parsed.rejected)
@@ -149,7 +153,17 @@ def test_invalid_utf8_rejects_its_row_alone() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"hello", b"<html></html>", b'{"vehicle_id": "a"}', b"[", b'[{"vehicle_id": "a"', b'["abc', b"[]]", b"[] x", b"[}]"],
+    [
+        b"hello",
+        b"<html></html>",
+        b'{"vehicle_id": "a"}',
+        b"[",
+        b'[{"vehicle_id": "a"',
+        b'["abc',
+        b"[]]",
+        b"[] x",
+        b"[}]",
+    ],
 )
 def test_body_that_is_no_list(body: bytes) -> None:
     with pytest.raises(BodyError):
@@ -187,8 +201,17 @@ def test_lone_surrogates_are_no_text() -> None:
     assert parsed.rejected.column("reason").to_pylist() == ["vehicle_id_wrong_type"]
 
 
+def slot(vehicle_id: str, slots: int) -> int:
+    code = 14695981039346656037
+    for byte in vehicle_id.encode():
+        code = (code ^ byte) * 1099511628211 % 2**64
+    return (code ^ (code >> 32)) % slots
+
+
 def test_ids_made_to_collide_are_read_by_the_complete_reader() -> None:
-    rows = [row(vehicle_id=f"vehicle {i}", sequence=i) for i in range(3000)]
+    """60 rows are hashed into 128 slots: all of these want the same one."""
+    colliding = (name for i in range(100_000) if slot(name := f"v{i}", 128) == 5)
+    rows = [row(vehicle_id=next(colliding), sequence=i) for i in range(60)]
     assert shown(read_lines(ndjson(rows)).frames) == [expected_frame(r) for r in rows]
 
 
@@ -266,12 +289,18 @@ def objects(draw: st.DrawFn) -> str:
     if draw(st.booleans()):
         members = list({**row(data="0102ff"), **dict(members)}.items())
     ascii_only = draw(st.booleans())
-    texts = [f'{draw(SPACE)}"{k}"{draw(SPACE)}:{draw(SPACE)}{json.dumps(v, ensure_ascii=ascii_only)}{draw(SPACE)}' for k, v in members]
+    texts = [
+        f'{draw(SPACE)}"{k}"{draw(SPACE)}:{draw(SPACE)}{json.dumps(v, ensure_ascii=ascii_only)}{draw(SPACE)}'
+        for k, v in members
+    ]
     return "{" + ",".join(texts) + "}"
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(objects(), min_size=1, max_size=4), st.lists(st.tuples(st.integers(0, 999), st.integers(0, 127)), max_size=2))
+@given(
+    st.lists(objects(), min_size=1, max_size=4),
+    st.lists(st.tuples(st.integers(0, 999), st.integers(0, 127)), max_size=2),
+)
 def test_fast_reader_agrees_with_the_complete_one(texts: list[str], changes: list[tuple[int, int]]) -> None:
     body = bytearray("\n".join(texts).encode())
     for position, byte in changes:
@@ -320,7 +349,9 @@ def test_every_good_row_is_kept_and_every_bad_one_named(rows: list[dict]) -> Non
     parsed = read_lines(ndjson(rows))
     reasons = [expected_reason(r) for r in rows]
     assert parsed.received == len(rows)
-    assert shown(parsed.frames) == [expected_frame(r) for r, reason in zip(rows, reasons, strict=True) if reason is None]
+    assert shown(parsed.frames) == [
+        expected_frame(r) for r, reason in zip(rows, reasons, strict=True) if reason is None
+    ]
     assert parsed.rejected.column("reason").to_pylist() == [reason for reason in reasons if reason]
 
 
@@ -334,4 +365,6 @@ def test_noise_is_an_error_or_is_counted(body: bytes) -> None:
             continue
         assert parsed.frames.num_rows == 0
         if content_type == NDJSON:
-            assert parsed.received == sum(bool(line.strip(b" \t\r")) for line in body.removeprefix(b"\xef\xbb\xbf").split(b"\n"))
+            assert parsed.received == sum(
+                bool(line.strip(b" \t\r")) for line in body.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+            )

@@ -34,7 +34,7 @@ def main() -> None:
     ports = {name: int(added[f"RAY_SERVE_HAPROXY_{name}_PORT"]) for name in ("METRICS", "STATS")}
     sys.stdout.write(json.dumps({"url": base_url, **ports}) + "\n")
     sys.stdout.flush()
-    sys.stdin.read()
+    sys.stdin.read()  # ends when the parent closes it, or dies
     deploy.stop()
     ray.shutdown()
 

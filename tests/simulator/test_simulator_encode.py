@@ -20,10 +20,10 @@ ODD_ONES = [
     "cantools/foobar.dbc",
     "cantools/signed.dbc",
     "cantools/multiplex_2.dbc",
-    "cantools/message-dlc-zero.dbc",
+    "cantools/multiple_multiplex.dbc",
     "cantools/vehicle.dbc",
-    "opendbc/tesla_can.dbc",
-    "opendbc/vw_mqb.dbc",
+    "opendbc/FORD_CADS.dbc",
+    "opendbc/hyundai_kia_generic.dbc",
     "css/gnss.dbc",
 ]
 

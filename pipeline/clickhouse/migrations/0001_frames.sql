@@ -1,4 +1,5 @@
 -- One row per frame, as it came. Sorted for "what did this vehicle send at that time".
+-- stored_on is what TTLs count from: rows of an old log that is replayed today are kept like any others.
 CREATE TABLE IF NOT EXISTS frames
 (
     fleet LowCardinality(String),
@@ -10,7 +11,8 @@ CREATE TABLE IF NOT EXISTS frames
     arbitration_id UInt32 CODEC(ZSTD(1)),
     is_extended Bool CODEC(ZSTD(1)),
     data String CODEC(ZSTD(1)),
-    received_at DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1))
+    received_at DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
+    stored_on Date MATERIALIZED today() CODEC(ZSTD(1))
 )
 ENGINE = MergeTree
 PARTITION BY toMonday(timestamp)

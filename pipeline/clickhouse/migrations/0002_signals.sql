@@ -1,5 +1,4 @@
 -- One row per decoded value, NaN and infinities included. Sorted for the history of one signal.
--- stored_on is what TTLs count from: rows of an old log that is replayed today are kept like any others.
 CREATE TABLE IF NOT EXISTS signals
 (
     fleet LowCardinality(String),

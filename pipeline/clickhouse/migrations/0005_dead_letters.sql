@@ -6,7 +6,8 @@ CREATE TABLE IF NOT EXISTS dead_letters
     stage LowCardinality(String),
     reason LowCardinality(String),
     payload String CODEC(ZSTD(3)),
-    request_id String CODEC(ZSTD(1))
+    request_id String CODEC(ZSTD(1)),
+    stored_on Date MATERIALIZED today() CODEC(ZSTD(1))
 )
 ENGINE = MergeTree
 PARTITION BY toMonday(received_at)

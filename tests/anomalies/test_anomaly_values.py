@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from feed import Feed, Frame, opened, seen
+from anomaly_feed import Feed, Frame, opened, seen
 
 from pipeline.anomalies.settings import AnomalySettings
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 from dataclasses import fields
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from feed import Feed, Frame, opened
+from anomaly_feed import Feed, Frame, opened
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,7 +64,7 @@ def whole():
 def test_any_batches_give_the_same_events(whole, cuts):
     feed = Feed(RANGES, [1.0, 1.0, 0.0])
     edges = [0, *sorted(cuts), len(FRAMES)]
-    assert joined([feed.give(FRAMES[a:b]) for a, b in zip(edges, edges[1:], strict=False)]) == whole
+    assert joined([feed.give(FRAMES[a:b]) for a, b in pairwise(edges)]) == whole
 
 
 @settings(max_examples=15, deadline=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from feed import Feed, Frame, opened, seen
+from anomaly_feed import Feed, Frame, opened, seen
 
 from pipeline.anomalies.kinds import Kind, describe
 from pipeline.anomalies.settings import AnomalySettings

@@ -1,0 +1,35 @@
+"""`canfleet status`: health, partitions, lags and the ledger of a running platform."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from canfleet import api
+
+
+def status(key: api.Key, url: api.Url = api.DEFAULT_URL, as_json: api.Json = False) -> None:
+    """Show how a running platform is."""
+    document = api.get(url, "/v1/status", key) | {"ledger": api.get(url, "/v1/ledger", key)}
+    if as_json:
+        typer.echo(json.dumps(document))
+        return
+    console = Console()
+    shards = Table("shard", "vehicles", "journal", "not stored", "not processed", "ClickHouse", box=None)
+    for shard in document.get("shards", []):
+        if "error" in shard:
+            shards.add_row(str(shard["shard"]), "", "", "", "", f"[red]{shard['error']}")
+            continue
+        sizes = [f"{shard[name] / 2**20:.1f} MiB" for name in _SIZES]
+        shards.add_row(str(shard["shard"]), f"{shard['vehicles']:,}", *sizes, shard["warehouse_error"] or "ok")
+    console.print(shards)
+    ledger = Table("received", "accepted", "duplicates", "dead-lettered", "stored", "pending", box=None)
+    ledger.add_row(*(f"{document['ledger'][name]:,}" for name in _COUNTS))
+    console.print(ledger)
+
+
+_SIZES = ("journal_bytes", "unstored_journal_bytes", "unprocessed_bytes")
+_COUNTS = ("received", "accepted", "duplicates", "dead_lettered", "stored", "pending")

@@ -1,0 +1,71 @@
+"""`canfleet up`: runs the platform in the foreground until SIGINT or SIGTERM, then drains."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from canfleet.runtime import running_platform
+from pipeline.config import CanfleetConfig, load_config
+from simulator import FLEET_DBC
+
+
+def up(
+    config: Annotated[Path | None, typer.Option(help="Configuration file, YAML.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of all data; canfleet-data by default.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; loopback by default.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the HTTP API; 8080 by default.")] = None,
+    clickhouse_port: Annotated[int | None, typer.Option(help="Port of the embedded ClickHouse; 8123.")] = None,
+    dashboard_port: Annotated[int | None, typer.Option(help="Port of the Ray dashboard; 8265.")] = None,
+    dbc: Annotated[list[Path] | None, typer.Option(help="A signal database; may be repeated.")] = None,
+    partitions: Annotated[int | None, typer.Option(help="Logical partitions, fixed at the first start.")] = None,
+    bootstrap_key: Annotated[
+        str | None,
+        typer.Option(envvar="CANFLEET_BOOTSTRAP_KEY", help="A key with every scope, for fleet `default`."),
+    ] = None,
+) -> None:
+    """Run the platform until Ctrl-C or SIGTERM; prints `canfleet is ready: URL` when it accepts data."""
+    settings = with_demo_database(
+        load_config(
+            config,
+            _given(
+                {
+                    "data_dir": data_dir,
+                    "server.host": host,
+                    "server.port": port,
+                    "clickhouse_port": clickhouse_port,
+                    "ray.dashboard_port": dashboard_port,
+                    "dbc": dbc or None,
+                    "shard.partitions": partitions,
+                }
+            ),
+        )
+    )
+    with running_platform(settings, bootstrap_key) as url:
+        stopped = threading.Event()
+        # Only now: Ray puts handlers of its own in place while it starts.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopped.set())
+        typer.echo(f"canfleet is ready: {url}")
+        sys.stdout.flush()
+        while not stopped.wait(1.0):
+            pass
+        typer.echo("draining")
+    typer.echo("stopped")
+
+
+def with_demo_database(config: CanfleetConfig) -> CanfleetConfig:
+    """The configuration, with the simulator's database where it names none at all."""
+    if config.dbc or config.models:
+        return config
+    typer.echo(f"no signal database given: decoding with the simulator's, {FLEET_DBC.name}; name yours with --dbc")
+    return config.model_copy(update={"dbc": (FLEET_DBC,)})
+
+
+def _given(overrides: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in overrides.items() if value is not None}
