@@ -6,7 +6,14 @@ import sys
 
 import typer
 
-from canfleet.commands.bench import bench
+try:
+    from canfleet.commands.bench import bench
+except ImportError:
+
+    def bench():
+        pass
+
+
 from canfleet.commands.demo import demo
 from canfleet.commands.down import down
 from canfleet.commands.keys import keys_app

@@ -12,9 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve.asgi import request_id_of
 from serve.faults import problem_of
 from serve.problems import MEDIA_TYPE, Problem, bad_request, method_not_allowed, not_found
+from serve.request_id import request_id_of
 
 NO_STORE: Final = {"Cache-Control": "no-store"}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Final
@@ -15,20 +14,13 @@ from pipeline.errors import BodyError, BodyTooLarge
 from serve.budget import ByteBudget
 from serve.faults import problem_of
 from serve.problems import MEDIA_TYPE, Problem, ProblemError, bad_request, method_not_allowed, not_found
+from serve.request_id import request_id_of
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-SANE_REQUEST_ID: Final = "[A-Za-z0-9._-]{1,128}"
-"""Pattern of the request ids taken over from callers, which go into logs and answers."""
 
 
 class ClientGone(BodyError):
     """The client closed the connection before its body was complete; there is nobody to answer."""
-
-
-def request_id_of(headers: Mapping[bytes, bytes]) -> str:
-    """The caller's `X-Request-Id` if it is 1–128 plain characters (it goes into logs), else a new one."""
-    given = headers.get(b"x-request-id", b"").decode("latin-1")
-    return given if re.fullmatch(SANE_REQUEST_ID, given) else uuid.uuid4().hex
 
 
 class Request:

@@ -8,7 +8,7 @@ from typing import Final
 
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from pipeline.errors import CanfleetError, WarehouseAway
+from pipeline.errors import CanfleetError, Overloaded, WarehouseAway
 from serve.problems import Problem, away, from_error, unexpected
 
 _log: Final = logging.getLogger("canfleet.serve")
@@ -20,9 +20,13 @@ def problem_of(error: Exception, request_id: str) -> Problem:
     cause = error.cause if isinstance(error, RayTaskError) else error
     match cause:
         case WarehouseAway():
+            _log.warning("request %s: %s", request_id, cause)
             return away("ClickHouse")
         case CanfleetError():
-            return from_error(cause)
+            problem = from_error(cause, request_id)
+            if problem.status >= 500 and not isinstance(cause, Overloaded):
+                _log.error("request %s failed: %s", request_id, cause, exc_info=error)
+            return problem
         case RayActorError() | asyncio.TimeoutError() | TimeoutError():
             _log.warning("request %s: part of the platform is away: %s", request_id, cause)
             return away("A part of the platform")

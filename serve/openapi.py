@@ -82,7 +82,8 @@ def _frames() -> dict[str, Any]:
         "application/vnd.apache.arrow.stream": {"schema": {"type": "string", "format": "binary", "description": arrow}},
         "application/x-ndjson": {
             "schema": {"type": "string"},
-            "example": '{"vehicle_id": "truck-7", "timestamp": 1785000000000123, "arbitration_id": 256, "data": ""}\n',
+            "example": '{"vehicle_id": "truck-7", "timestamp": 1785000000000123, "arbitration_id": 256, "data": "00ff"}'
+            "\n",
         },
         "application/json": {"schema": {"type": "array", "items": item}, "example": [_FRAME]},
     }

@@ -9,7 +9,16 @@ from typing import Any, Final
 
 import orjson
 
-from pipeline.errors import BodyError, BodyTooLarge, CanfleetError, Overloaded, UnknownContentType, WarehouseError
+from pipeline.errors import (
+    BodyError,
+    BodyTooLarge,
+    CanfleetError,
+    ConfigError,
+    JournalError,
+    Overloaded,
+    UnknownContentType,
+    WarehouseError,
+)
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:canfleet:problem:"
@@ -141,7 +150,7 @@ def unexpected(request_id: str) -> Problem:
     )
 
 
-def from_error(error: CanfleetError) -> Problem:
+def from_error(error: CanfleetError, request_id: str) -> Problem:
     """The problem that an error of the tree in `pipeline/errors.py` stands for."""
     match error:
         case ProblemError():
@@ -156,8 +165,12 @@ def from_error(error: CanfleetError) -> Problem:
             return unreadable(str(error))
         case WarehouseError():
             return warehouse_refused(str(error))
-        case _:
+        case ConfigError():
             return bad_request(str(error))
+        case JournalError():
+            return overloaded(f"nothing can be made durable: {error}", 5.0)
+        case _:
+            return unexpected(request_id)
 
 
 def _retry(seconds: float) -> dict[str, str]:

@@ -34,14 +34,14 @@ def elapsed(series: Row, since_us: int, timestamp: int) -> float:
 
 @njit(nogil=True, error_model="numpy")
 def difference(rule: Row, learned: Row, value: float, level: float, seconds: float) -> float:
-    """`value - level`, the short way round if the signal wraps from one bound to the other, as a heading does.
+    """`value - level`, the short way round for an angle, and for a counter that starts again at its other bound.
 
-    Only where the short way is a normal step and the long way is most of the range.
+    For the latter the short way must be a normal step.
     """
     step = value - level
     if abs(step) > 0.5 * rule.span:
         around = step - rule.span if step > 0 else step + rule.span
-        if abs(around) <= 2.0 * learned.quantum + learned.rate * seconds:
+        if rule.circle or abs(around) <= 2.0 * learned.quantum + learned.rate * seconds:
             return around
     return step
 

@@ -40,6 +40,9 @@ RAMP: Final = 3
 _SETTLED: Final = 3
 """Values in a new place that make it the new normal."""
 
+_SAME: Final = 1.3
+_FORGET: Final = 0.999
+
 QUIET: Final = -1
 _DEVIATION: Final = int(Kind.SUDDEN_DEVIATION)
 _RATE: Final = int(Kind.RATE_OF_CHANGE)
@@ -80,15 +83,21 @@ def leave(series: Row, value: float, timestamp: int, step: float, mode: int) -> 
 
 
 @njit(nogil=True, error_model="numpy")
+def tolerate(series: Row, rate: float) -> None:
+    """A small excursion was reported: the like of it is what this series does now and then, and is learned from."""
+    series.tolerated = max(series.tolerated, abs(rate))
+
+
+@njit(nogil=True, error_model="numpy")
 def step_normal(
-    rules: Row, rule: Row, series: Row, learned: Row, value: float, timestamp: int, was_stuck: bool
+    rules: Row, rule: Row, series: Row, learned: Row, vehicle: Row, value: float, timestamp: int, was_stuck: bool
 ) -> tuple[int, float]:
     """Judge and learn a changed value of a series that was normal. Gives (kind or QUIET, score)."""
     seconds = elapsed(series, series.level_us, timestamp)
     step = difference(rule, learned, value, series.level, seconds)
     rate = step / seconds
     if was_stuck:
-        stuck.changed(series, learned, timestamp, False)
+        stuck.changed(series, learned, vehicle, timestamp, False)
         settle(series, value, timestamp)
         return QUIET, 0.0
     fixed = rate_of_change.score(rule, rate)
@@ -99,6 +108,9 @@ def step_normal(
         if is_warm(rules, series, learned, timestamp) and is_quantity(rule, learned):
             jump = sudden_deviation.score(rule, series, learned, rate, seconds)
             ramp = rate_of_change.learned_score(rule, learned, rate)
+        if abs(step) < rule.at_once and abs(rate) < _SAME * series.tolerated:
+            jump = 0.0
+            ramp = 0.0
         if waking:
             ramp = 0.0
             jump = jump if abs(step) >= 2.0 * rule.at_once else 0.0
@@ -111,8 +123,9 @@ def step_normal(
         if jump > 0.0 or ramp > 0.0:
             leave(series, value, timestamp, step, WAITING)
             return QUIET, 0.0
-    stuck.changed(series, learned, timestamp, True)
+    stuck.changed(series, learned, vehicle, timestamp, True)
     learn_own(series, rate)
+    series.tolerated *= _FORGET
     learn_signal(learned, abs(step), abs(rate), value, series.waking > 0)
     wake(rule, series, value)
     settle(series, value, timestamp)
@@ -137,6 +150,7 @@ def step_excursion(rule: Row, series: Row, learned: Row, value: float, timestamp
         if waiting:
             score = sudden_deviation.score(rule, series, learned, first_step / first_seconds, first_seconds)
             verdict = _DEVIATION if score > 0.0 else QUIET
+            tolerate(series, first_step / first_seconds)
         settle(series, value, timestamp)
         return verdict, score
     further = value - series.suspect
@@ -144,11 +158,13 @@ def step_excursion(rule: Row, series: Row, learned: Row, value: float, timestamp
     ramp = max(rate_of_change.score(rule, rate), rate_of_change.learned_score(rule, learned, 2.0 * rate))
     if ramp > 0.0 and further * series.direction > 0.0:
         leave(series, value, timestamp, step, RAMP if waiting else series.mode)
+        tolerate(series, rate)
         return (_RATE if series.mode == RAMP else _DEVIATION), ramp
     if waiting:
         score = sudden_deviation.score(rule, series, learned, first_step / first_seconds, first_seconds)
         verdict = _DEVIATION if score > 0.0 else QUIET
         series.mode = AWAY
+        tolerate(series, first_step / first_seconds)
     elif series.mode == AWAY:
         verdict = _DEVIATION
     series.suspect = value

@@ -68,7 +68,7 @@ def judge_value(
     if state.mode != excursion.NORMAL:
         return excursion.step_excursion(rule, state, learned, value, timestamp)
     if value != state.level:
-        return excursion.step_normal(rules, rule, state, learned, value, timestamp, frozen)
+        return excursion.step_normal(rules, rule, state, learned, vehicle, value, timestamp, frozen)
     state.run += 1
     state.level_us = timestamp
     state.last_us = timestamp

@@ -19,6 +19,7 @@ RULE = np.dtype(
         ("low", np.float64),  # out_of_range: lowest and highest normal value, tolerance included
         ("high", np.float64),
         ("span", np.float64),  # width of the range, infinite where unknown
+        ("circle", np.bool_),  # the range is a full circle: its ends are neighbours
         ("rest_low", np.float64),  # at or beyond these, near a bound, the signal is at rest
         ("rest_high", np.float64),
         ("z", np.float64),  # sudden_deviation; infinite switches it off
@@ -53,6 +54,9 @@ FRAME_RULE = np.dtype(
 
 _REST: Final = 0.02
 """Share of the range next to a bound where a signal is at rest: a released pedal, a standing wheel."""
+
+_CIRCLES: Final = (360.0, 2.0 * math.pi)
+"""Widths of the range of an angle, in degrees and in radians."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -123,6 +127,7 @@ def _rule(detectors: dict[str, Any], minimum: float, maximum: float, discrete: b
         low - slack if bounds.enabled and not math.isnan(low) else -math.inf,
         high + slack if bounds.enabled and not math.isnan(high) else math.inf,
         span,
+        any(abs(span - circle) <= 0.005 * circle for circle in _CIRCLES),
         low + _REST * span if known else 0.0,
         high - _REST * span if known else math.inf,
         jump.z if jump.enabled else math.inf,

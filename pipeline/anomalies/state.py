@@ -21,6 +21,7 @@ SERIES = np.dtype(
         ("level_us", np.int64),
         ("mean", np.float64),  # EWMA of the rate of change per second, and of its squared deviation
         ("variance", np.float64),
+        ("tolerated", np.float64),  # rate of a small excursion that was reported: the same again is no news
         ("suspect", np.float64),  # newest value of an excursion from `level`
         ("changed_us", np.int64),  # first of the present run of identical values
         ("first_us", np.int64),
@@ -38,7 +39,7 @@ SERIES = np.dtype(
     ],
     align=True,
 )
-"""One signal of one vehicle; 88 bytes."""
+"""One signal of one vehicle; 96 bytes."""
 
 LEARNED = np.dtype(
     [

@@ -24,8 +24,8 @@ _RUNS: Final = 6
 _RARELY: Final = 0.02
 _CHANCE: Final = math.log(1e-9)
 """Least chance that a value repeats, and chance of a run of repeats that is no accident."""
-_TOGETHER_US: Final = 6_000_000
-"""Signals that came to rest within this time have one cause."""
+_TOGETHER_US: Final = 4_000_000
+"""Signals that came to rest within this time, and still are, have one cause."""
 
 
 @njit(nogil=True, error_model="numpy")
@@ -63,8 +63,12 @@ def score(rule: Row, series: Row, learned: Row, vehicle: Row, value: float, time
 
 
 @njit(nogil=True, error_model="numpy")
-def changed(series: Row, learned: Row, timestamp: int, normal: bool) -> None:
+def changed(series: Row, learned: Row, vehicle: Row, timestamp: int, normal: bool) -> None:
     """A run of identical values ended; it teaches unless an anomaly explains it."""
+    if series.resting:
+        for place in range(len(vehicle.rests_us)):
+            if vehicle.rests_us[place] == series.changed_us:
+                vehicle.rests_us[place] = 0
     if normal:
         series.mean_run += max(ALPHA, 1.0 / (series.runs + 1.0)) * (series.run - series.mean_run)
         if series.run > 1 and not series.resting:

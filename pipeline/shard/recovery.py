@@ -43,6 +43,7 @@ def recover(
     processor: Processor,
     log: AnomalyLog,
     ledger: Ledger,
+    fingerprint: str,
     now_us: int,
 ) -> Recovered:
     """Bring every state to the journal's end: restore the checkpoint, then take in the records behind it again.
@@ -60,7 +61,10 @@ def recover(
         state.warnings += checkpoint.skipped
         vehicles.restore(_part(checkpoint, "vehicles."))
         duplicates.restore(_part(checkpoint, "duplicates."))
-        processor.restore(checkpoint.arrays)
+        if meta["fingerprint"] == fingerprint:
+            processor.restore(checkpoint.arrays)
+        else:
+            state.warnings.append("databases or windows have changed: live values, windows and baselines start anew")
         log.restore(meta["anomalies"])
         ledger.restore(meta["ledger"])
         processed_to, state.stored_to = meta["processed_to"], meta["stored_to"]

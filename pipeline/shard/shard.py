@@ -29,6 +29,7 @@ from pipeline.shard.process import GroupDecoder, Processor
 from pipeline.shard.rate import Rate
 from pipeline.shard.recovery import recover
 from pipeline.shard.store import Storer
+from pipeline.shard.warm import warm
 from pipeline.vehicles import VehicleIndex
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class Shard:
         self._config = config
         self._catalogue = catalogue
         self._clock = clock
+        self._fingerprint = f"{catalogue.fingerprint}/{config.windows.model_dump_json()}"
         self._folder: Path = config.data_dir / "shards" / str(number)
         self._journal = Journal.open(self._folder / "journal")
         journal_lock = threading.Lock()
@@ -102,8 +104,7 @@ class Shard:
         """Called from the processing thread after anomalies changed."""
         self.on_fatal: Callable[[BaseException], None] = _end_process
         """Called from a loop that failed for a reason it cannot handle; the shard does no more work after it."""
-        self.processor.warm()
-        decoder.warm()
+        warm(config, catalogue)
         self._recover()
 
     def _recover(self) -> None:
@@ -115,6 +116,7 @@ class Shard:
             self.processor,
             self.anomaly_log,
             self.ledger,
+            self._fingerprint,
             self._clock(),
         )
         for warning in state.warnings:
@@ -205,7 +207,7 @@ class Shard:
                 "stored_to": stored_to,
                 "ledger": self.ledger.snapshot(),
                 "anomalies": self.anomaly_log.snapshot(),
-                "catalogue": self._catalogue.fingerprint,
+                "fingerprint": self._fingerprint,
             }
             processed_to = self._processed_to
         checkpoint.save(self._folder, _CHECKPOINT, meta, arrays)

@@ -8,7 +8,7 @@ const SHOWN_ANOMALIES = 100;
 const $ = (id) => document.getElementById(id);
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-const exact = new Intl.NumberFormat("en", { maximumSignificantDigits: 6 });
+const exact = new Intl.NumberFormat("en", { maximumSignificantDigits: 7 });
 
 let key = takeKeyFromAddress() ?? sessionStorage.getItem(KEY);
 let chosen = null;
@@ -117,13 +117,13 @@ function showSummary(summary) {
   const ledger = summary.ledger ?? {};
   const numbers = [
     ["Vehicles online", `${number(summary.vehicles_online, whole)} / ${number(summary.vehicles, whole)}`],
-    ["Frames per second", number(summary.frames_per_second, compact)],
-    ["Received", number(ledger.received ?? summary.frames, compact)],
+    ["Frames / s", number(summary.frames_per_second, compact)],
+    ["Received", number(ledger.received, compact)],
     ["Stored", number(ledger.stored, compact)],
-    ["Duplicates", number(ledger.duplicates ?? ledger.duplicate, compact)],
+    ["Duplicates", number(ledger.duplicates, compact)],
     ["Dead letters", number(ledger.dead_lettered, compact)],
-    ["Open anomalies", number(typeof summary.open === "object" ? total(summary.open) : summary.open, whole)],
-    ["Lag", lagText(summary.lag)],
+    ["Open anomalies", number(summary.anomalies_open, whole)],
+    ["Pending", number(ledger.pending, compact)],
   ];
   const list = $("numbers");
   if (list.children.length !== numbers.length) {
@@ -137,16 +137,6 @@ function showSummary(summary) {
 
   const kinds = Object.entries(summary.anomalies ?? {}).filter(([, count]) => count > 0);
   $("kinds").replaceChildren(...kinds.map(([kind, count]) => element("li", "", `${kind} ${whole.format(count)}`)));
-}
-
-function total(counts) {
-  return Object.values(counts).reduce((sum, count) => sum + count, 0);
-}
-
-function lagText(lag) {
-  if (typeof lag === "number") return `${number(lag, compact)} frames`;
-  if (lag && typeof lag === "object") return `${number(Math.max(0, ...Object.values(lag).filter(Number.isFinite)), compact)} frames`;
-  return "–";
 }
 
 // Vehicles ---------------------------------------------------------------------------------------
@@ -178,7 +168,7 @@ function showVehicles() {
     }
     button.dataset.vehicle = vehicle.vehicle_id;
     button.firstChild.textContent = vehicle.vehicle_id;
-    button.lastChild.textContent = age(vehicle.last_seen);
+    button.lastChild.textContent = age(vehicle.last_received);
     button.setAttribute("aria-pressed", String(vehicle.vehicle_id === chosen));
   });
   $("vehicles-count").textContent = whole.format(vehicles.length);

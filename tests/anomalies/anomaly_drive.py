@@ -43,7 +43,7 @@ FAULTS = (
 
 @dataclass(frozen=True)
 class Fault:
-    """A labelled fault: the anomaly's kind, its vehicle, signal or message, and the time in which it may be reported."""
+    """A labelled fault: the anomaly's kind, its vehicle, its signal, message or id, and when it happens."""
 
     kind: str
     vehicle: int
@@ -52,7 +52,7 @@ class Fault:
     end_s: float
 
 
-def drive(rng: np.random.Generator, seconds: int) -> np.ndarray:
+def drive(rng: np.random.Generator, seconds: int, emergencies: float) -> np.ndarray:
     """One vehicle's values each 0.1 s, float64[10 · seconds, signals], before noise and rounding."""
     steps = seconds * 10
     speed, acceleration, heading, latitude = rng.uniform(0, 100), 0.0, rng.uniform(0, 360), 48.0
@@ -62,7 +62,7 @@ def drive(rng: np.random.Generator, seconds: int) -> np.ndarray:
     ratios = (0.0, 120.0, 70.0, 48.0, 36.0, 28.0, 23.0)
     for step in range(steps):
         if step >= until:
-            hard = rng.random() < 0.1
+            hard = rng.random() < emergencies
             target = 0.0 if hard or rng.random() < 0.25 else rng.uniform(20, 140)
             until = step + rng.integers(80, 400)
         want = np.clip((target - speed) / (0.5 if hard else 4.0), -33.0 if hard else -9.0, 9.0)
@@ -127,7 +127,7 @@ NOISE = (0.05, 0.05, 6.0, 0.12, 0.0, 0.0, 0.0, 0.3, 0.08, 0.0, 0.0, 0.03, 3e-7, 
 
 
 def fleet(
-    seed: int, vehicles: int, seconds: int, faulty: float
+    seed: int, vehicles: int, seconds: int, faulty: float, emergencies: float = 0.1
 ) -> tuple[FrameColumns, tuple[np.ndarray, ...], list[Fault]]:
     """Frames of a fleet in event time, the decoder's arrays (message, row, signal, series, value), and the truth."""
     rng = np.random.default_rng(seed)
@@ -136,7 +136,7 @@ def fleet(
     at, who, message, identifier = [], [], [], []
     cells: list[np.ndarray] = []
     for vehicle in range(vehicles):
-        truth = drive(rng, seconds)
+        truth = drive(rng, seconds, emergencies)
         fault = by_vehicle.get(vehicle)
         phase = rng.uniform(0, 1)
         for m, (_, cycle, _) in enumerate(LAYOUT):

@@ -49,16 +49,17 @@ def brute_force(batches: list[pa.RecordBatch], bucket: str) -> pl.DataFrame:
 
 
 def rollup(warehouse: Warehouse, table: str) -> pl.DataFrame:
+    # In Arrow, a ClickHouse DateTime is a number of seconds.
     stored = frame(warehouse.arrow(f"SELECT * FROM {table}"))
-    return stored.with_columns(pl.col("timestamp").cast(pl.Datetime("us", "UTC")).alias("bucket")).sort(*KEY, "bucket")
+    bucket = pl.from_epoch("timestamp", "s").dt.cast_time_unit("us").dt.replace_time_zone("UTC").alias("bucket")
+    return stored.with_columns(bucket).sort(*KEY, "bucket")
 
 
 def assert_rollups(warehouse: Warehouse, batches: list[pa.RecordBatch]) -> None:
     for table, bucket in (("signals_1m", "1m"), ("signals_1h", "1h")):
         want, got = brute_force(batches, bucket), rollup(warehouse, table)
-        assert got.select(*KEY, "bucket", "count", "min", "max", "last").equals(
-            want.select(*KEY, "bucket", "count", "min", "max", "last")
-        ), table
+        for column in (*KEY, "bucket", "count", "min", "max", "last"):
+            assert got[column].to_list() == want[column].to_list(), (table, column)
         np.testing.assert_allclose(got["mean"].to_numpy(), want["mean"].to_numpy(), rtol=1e-12)
 
 
@@ -95,7 +96,7 @@ def test_a_token_counts_once(warehouse: Warehouse) -> None:
 
 
 def test_a_backfill_over_many_weeks_and_its_repetition(warehouse: Warehouse) -> None:
-    batch = signal_rows(2_000, 5, span_s=200 * 7 * 86_400)
+    batch = signal_rows(2_000, 5, span_s=60 * 7 * 86_400)
     for _ in range(2):
         Writer(warehouse).insert_signals(batch, "years")
     assert Queries(warehouse).table_counts()["signals"] == 2_000

@@ -57,7 +57,9 @@ def test_empty_journal(tmp_path: Path) -> None:
 
 def test_buffers_of_every_kind_are_joined(tmp_path: Path) -> None:
     with Journal.open(tmp_path) as journal:
-        offset = journal.append(9, b"bytes ", bytearray(b"array "), memoryview(b"_view_")[1:-1], pa.py_buffer(b" arrow"))
+        offset = journal.append(
+            9, b"bytes ", bytearray(b"array "), memoryview(b"_view_")[1:-1], pa.py_buffer(b" arrow")
+        )
         journal.append(2**32 - 1)
         journal.sync()
         first, second = journal.read(offset)
@@ -89,8 +91,8 @@ def test_unsynced_records_are_not_read(tmp_path: Path) -> None:
 
 def test_every_flipped_byte_is_found(tmp_path: Path) -> None:
     source, copy = tmp_path / "source", tmp_path / "copy"
-    fill(source, 6)
-    assert len(segments(source)) >= 2
+    fill(source, 4)
+    assert len(segments(source)) == 2
     for path in segments(source):
         for position in range(path.stat().st_size):
             shutil.copytree(source, copy)
@@ -225,7 +227,7 @@ def test_a_failed_sync_poisons_until_recovery(tmp_path: Path, monkeypatch: pytes
         lost = journal.append(1, b"the kernel drops this")
         with monkeypatch.context() as patch:
             patch.setattr(os, "fdatasync", fail)
-            with pytest.raises(JournalError, match="sync failed.*recover"):
+            with pytest.raises(JournalError, match=r"sync failed.*recover"):
                 journal.sync()
         for call in (journal.sync, lambda: journal.append(1, b""), lambda: journal.truncate_before(0)):
             with pytest.raises(JournalError, match="poisoned"):
@@ -295,11 +297,15 @@ def test_a_full_disk_loses_nothing_that_was_synced(small_disk: Path, segment_byt
     directory = small_disk / "journal"
     with Journal.open(directory, segment_bytes) as journal:
         synced: list[int] = []
-        with pytest.raises(JournalError, match="No space left"):
+
+        def fill_up() -> None:
             for n in range(1000):
                 offset = journal.append(n, bytes([n % 256]) * 5000)
                 journal.sync()
                 synced.append(offset)
+
+        with pytest.raises(JournalError, match="No space left"):
+            fill_up()
         assert len(synced) > 10
         journal.recover()
         assert [record.offset for record in journal.read(0)] == synced
@@ -314,9 +320,8 @@ def test_a_full_disk_loses_nothing_that_was_synced(small_disk: Path, segment_byt
 
 
 def test_a_directory_has_one_writer(tmp_path: Path) -> None:
-    with Journal.open(tmp_path):
-        with pytest.raises(JournalError, match=f"already open .process {os.getpid()}"):
-            Journal.open(tmp_path)
+    with Journal.open(tmp_path), pytest.raises(JournalError, match=f"already open .process {os.getpid()}"):
+        Journal.open(tmp_path)
     Journal.open(tmp_path).close()
 
 

@@ -95,7 +95,7 @@ class StandIn:
         return self.state.get((fleet, vehicle_id))
 
     async def summary(self, fleet: str) -> dict[str, Any]:
-        return {"fleet": fleet, "vehicles": 1, "frames": len(self.frames()), "frames_per_second": float("nan")}
+        return {"vehicles": 1, "fleet": fleet, "frames": len(self.frames()), "frames_per_second": float("nan")}
 
     async def anomalies(self, fleet: str, **wanted: Any) -> list[dict[str, Any]]:
         return [one for one in self.live_anomalies if wanted["kind"] in (None, one["kind"])][: wanted["limit"]]
@@ -116,7 +116,7 @@ class StandIn:
     async def status(self) -> dict[str, Any]:
         if self.fail_status:
             raise self.fail_status
-        return {"shards": 2}
+        return {"shards": [{"shard": 0, "unprocessed_bytes": 5, "vehicles": 7}]}
 
     async def keys(self, known_version: int) -> tuple[int, list[KeyRecord]] | None:
         self.key_reads += 1

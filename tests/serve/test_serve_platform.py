@@ -79,7 +79,9 @@ def test_large_bodies_pass_and_too_large_ones_are_refused(http: httpx.Client) ->
     headers = bearer(BOOTSTRAP) | {"Content-Type": "application/json"}
     assert http.post("/v1/frames", content=body, headers=headers).json()["accepted"] == 60_000
     check_problem(http.post("/v1/frames", content=b" " * (17 << 20), headers=headers), 413, "body-too-large")
-    check_problem(http.post("/v1/frames", content=iter([b" " * (1 << 20)] * 17), headers=headers), 413, "body-too-large")
+    check_problem(
+        http.post("/v1/frames", content=iter([b" " * (1 << 20)] * 17), headers=headers), 413, "body-too-large"
+    )
     check_problem(http.post("/v1/frames", content=b"x" * (8 << 20)), 401, "unauthenticated")
 
 

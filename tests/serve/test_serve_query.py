@@ -16,7 +16,7 @@ from ray.exceptions import RayActorError
 from serve_stand_in import BOOTSTRAP, StandIn, bearer, check_problem, client
 
 from pipeline.clickhouse.queries import History, Queries
-from pipeline.errors import WarehouseAway, WarehouseError
+from pipeline.errors import JournalError, WarehouseAway, WarehouseError
 from serve.access import Access
 from serve.fleet_routes import merge
 from serve.moments import moment, span
@@ -233,8 +233,12 @@ def test_merging_lists_each_identity_once_newest_first(
 
 
 def test_status_is_for_operators_and_names_the_own_ledger(platform: StandIn, ask: Any) -> None:
-    assert ask("/v1/status").json() == {"shards": 2, "ledger": {"fleet": "north", "received": 0}}
+    shard = {"shard": 0, "unprocessed_bytes": 5}
+    assert ask("/v1/status").json() == {"shards": [shard], "ledger": {"fleet": "north", "received": 0}}
+    assert ask("/v1/status", BOOTSTRAP).json()["shards"] == [shard | {"vehicles": 7}]
     assert ask("/v1/status", platform.key("north", "admin")).status_code == 200
+    platform.fail_status = JournalError("No space left on device")
+    check_problem(ask("/v1/status"), 503, "overloaded")
     platform.fail_status = RayActorError()
     check_problem(ask("/v1/status"), 503, "unavailable")
     platform.fail_status = KeyError("ours")

@@ -20,10 +20,11 @@ ODD_ONES = [
     "cantools/foobar.dbc",
     "cantools/signed.dbc",
     "cantools/multiplex_2.dbc",
-    "cantools/multiple_multiplex.dbc",
+    "cantools/issue_184_extended_mux_cascaded.dbc",
+    "cantools/motohawk_fd.dbc",
     "cantools/vehicle.dbc",
     "opendbc/FORD_CADS.dbc",
-    "opendbc/hyundai_kia_generic.dbc",
+    "opendbc/acura_ilx_2016_nidec.dbc",
     "css/gnss.dbc",
 ]
 

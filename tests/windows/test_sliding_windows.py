@@ -229,7 +229,7 @@ def test_a_window_that_partly_left_the_ring_gives_nothing() -> None:
     update(windows, [Sample(0, 0, EPOCH + k * SECOND, 1.0) for k in range(100)])
     series = np.array([0], np.int32)
     assert windows.aggregate(series, EPOCH + 94 * SECOND).count.tolist() == [10]
-    assert windows.aggregate(series, EPOCH + 90 * SECOND).count.tolist() == [0]
+    assert windows.aggregate(series, EPOCH + 93 * SECOND).count.tolist() == [0]
 
 
 def test_times_before_the_epoch() -> None:

@@ -1,0 +1,141 @@
+"""A platform in a process of its own, for commands that bring one along: demo and benchmark."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from pipeline.errors import CanfleetError
+
+_READY: Final = "canfleet is ready: "
+_START_TIMEOUT_S: Final = 180.0
+_STOP_TIMEOUT_S: Final = 90.0
+
+
+class ChildPlatform:
+    """`canfleet up` on a folder, as a context: entering waits until it accepts data, leaving drains it.
+
+    Ctrl-C at a terminal reaches this process alone, so that it decides when the platform stops.
+    """
+
+    def __init__(
+        self, data_dir: Path, port: int = 0, clickhouse_port: int = 0, dashboard_port: int = 0, *more: str
+    ) -> None:
+        """Ports of 0 become free ones; `more` are further options of `canfleet up`."""
+        self.key: Final = f"demo-{secrets.token_urlsafe(12)}"
+        self.port, self.clickhouse_port, self.dashboard_port = _ports([port, clickhouse_port, dashboard_port])
+        self.url: Final = f"http://127.0.0.1:{self.port}"
+        self.clickhouse_url: Final = f"http://127.0.0.1:{self.clickhouse_port}"
+        self.data_dir: Final = data_dir
+        self._more = more
+        self._lines: deque[str] = deque(maxlen=40)
+        self._settled = threading.Event()
+        self._ready = False
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        """Start it.
+
+        Raises:
+            CanfleetError: it ended or did not become ready; the message has its last lines.
+        """
+        options = {
+            "--data-dir": self.data_dir,
+            "--port": self.port,
+            "--clickhouse-port": self.clickhouse_port,
+            "--dashboard-port": self.dashboard_port,
+            "--bootstrap-key": self.key,
+        }
+        command = [sys.executable, "-m", "canfleet", "up", *(str(part) for item in options.items() for part in item)]
+        self._process = subprocess.Popen(
+            [*command, *self._more],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        threading.Thread(target=self._follow, daemon=True).start()
+        if not self._settled.wait(_START_TIMEOUT_S) or not self._ready:
+            self.kill()
+            raise CanfleetError("the platform did not start:\n" + self.last_lines())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Drain it and wait until it has ended."""
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """Process id of `canfleet up`."""
+        return self._running().pid
+
+    def last_lines(self) -> str:
+        """What it printed last."""
+        return "".join(self._lines)
+
+    def check(self) -> None:
+        """Raise CanfleetError where it has ended by itself."""
+        if self._running().poll() is not None:
+            raise CanfleetError("the platform ended:\n" + self.last_lines())
+
+    def stop(self) -> int:
+        """SIGTERM, then wait; its exit status.
+
+        Raises:
+            CanfleetError: it did not end in time, and was killed.
+        """
+        process = self._running()
+        process.send_signal(signal.SIGTERM)
+        try:
+            return process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired as error:
+            self.kill()
+            raise CanfleetError(f"the platform did not drain in {_STOP_TIMEOUT_S:g} s:\n{self.last_lines()}") from error
+
+    def kill(self) -> None:
+        """SIGKILL to `canfleet up`; Ray's processes end when they see it gone."""
+        process = self._running()
+        process.kill()
+        process.wait()
+
+    def _running(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            raise CanfleetError("the platform was not started")
+        return self._process
+
+    def _follow(self) -> None:
+        process = self._running()
+        for line in process.stdout or ():
+            self._lines.append(line)
+            if line.startswith(_READY):
+                self._ready = True
+                self._settled.set()
+        self._settled.set()
+
+
+def _ports(wanted: Sequence[int]) -> list[int]:
+    """The wanted ports, free ones in place of 0; held together until all are known, so that no two are equal."""
+    held = []
+    ports = []
+    for port in wanted:
+        if port:
+            ports.append(port)
+            continue
+        free = socket.socket()
+        free.bind(("127.0.0.1", 0))
+        held.append(free)
+        ports.append(free.getsockname()[1])
+    for one in held:
+        one.close()
+    return ports
