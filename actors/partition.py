@@ -33,7 +33,7 @@ class PartitionActor:
         self._waiting: list[tuple[bytes, asyncio.Future[tuple[int, int, int]]]] = []
         self._waiting_bytes = 0
         self._committing: asyncio.Task[None] | None = None
-        self._changed = asyncio.Event()
+        self._waiters: set[asyncio.Future[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._draining = False
         self._shard.on_anomaly = self._announce
@@ -106,15 +106,18 @@ class PartitionActor:
         if cursor < 0:
             newest, _ = await self._answer(self._shard.anomalies_since, _NEWEST)
             return newest, []
-        # Cleared before looking: what changes after the look sets it again.
-        self._changed.clear()
-        newest, changed = await self._answer(self._shard.anomalies_since, cursor)
-        if not changed:
-            try:
-                await asyncio.wait_for(self._changed.wait(), timeout_s)
-            except TimeoutError:
-                return newest, []
+        # Registered before looking: what changes after the look wakes it.
+        woken = self._loop.create_future()
+        self._waiters.add(woken)
+        try:
             newest, changed = await self._answer(self._shard.anomalies_since, cursor)
+            if not changed:
+                await asyncio.wait_for(woken, timeout_s)
+                newest, changed = await self._answer(self._shard.anomalies_since, cursor)
+        except TimeoutError:
+            pass
+        finally:
+            self._waiters.discard(woken)
         return newest, changed
 
     async def status(self) -> dict[str, Any]:
@@ -134,4 +137,9 @@ class PartitionActor:
     def _announce(self) -> None:
         """From the processing thread: wake who waits for anomalies."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._changed.set)
+            self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        for woken in self._waiters:
+            if not woken.done():
+                woken.set_result(None)

@@ -42,6 +42,7 @@ class PlatformClient:
         self._directory = directory
         self._shards = shards
         self._in_flight = [0] * len(shards)
+        self._asked: dict[int, asyncio.Future[tuple[int, list[dict[str, Any]]]]] = {}
         self.config: Final = config
         self.layout: Final = layout
         self.warehouse: Final = Warehouse.connect(config.clickhouse)
@@ -133,23 +134,22 @@ class PlatformClient:
         return {"fleet": fleet, **ledger}
 
     async def events(self, cursors: dict[int, int], timeout_s: float) -> tuple[dict[int, int], list[dict[str, Any]]]:
-        """Wait until any shard has changes behind its cursor; a shard without a cursor starts at its newest."""
-        pending = {
-            asyncio.ensure_future(
-                _answer(number, shard.events.remote(cursors.get(number, -1), timeout_s), timeout_s + _CALL_TIMEOUT_S)
-            ): number
-            for number, shard in enumerate(self._shards)
-        }
-        try:
-            done, _ = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            moved, events = dict(cursors), []
-            for task in done:
-                moved[pending[task]], changed = task.result()
+        """Wait until any shard has changes behind its cursor; a shard without a cursor starts at its newest.
+
+        One caller at a time: the question to a shard that has nothing yet stays open for the next call.
+        """
+        for number, shard in enumerate(self._shards):
+            if number not in self._asked:
+                call = shard.events.remote(cursors.get(number, -1), timeout_s)
+                self._asked[number] = asyncio.ensure_future(_answer(number, call, timeout_s + _CALL_TIMEOUT_S))
+        await asyncio.wait(self._asked.values(), return_when=asyncio.FIRST_COMPLETED)
+        moved, events = dict(cursors), []
+        for number, asked in list(self._asked.items()):
+            if asked.done():
+                del self._asked[number]
+                moved[number], changed = asked.result()
                 events += changed
-            return moved, events
-        finally:
-            for task in pending:
-                task.cancel()
+        return moved, events
 
     async def status(self) -> dict[str, Any]:
         """Health and lag of every shard."""

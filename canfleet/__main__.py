@@ -6,14 +6,6 @@ import sys
 
 import typer
 
-try:
-    from canfleet.commands.bench import bench
-except ImportError:
-
-    def bench():
-        pass
-
-
 from canfleet.commands.demo import demo
 from canfleet.commands.down import down
 from canfleet.commands.keys import keys_app
@@ -31,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up, down, status, simulate, replay, send, sql, bench, demo):
+for command in (up, down, status, simulate, replay, send, sql, demo):
     app.command(command.__name__)(command)
 app.add_typer(keys_app, name="keys")
 

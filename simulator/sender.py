@@ -48,6 +48,7 @@ class Results:
         refused: answers 429 and 503; retries: requests repeated for any reason.
         failed: frames given up; problem: why, the first time.
         latency: from due to acknowledged, each frame counted.
+        round_trip: from the sending of the request that was acknowledged, likewise.
     """
 
     requests: int = 0
@@ -61,6 +62,7 @@ class Results:
     failed: int = 0
     problem: str | None = None
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
+    round_trip: LatencyHistogram = field(default_factory=LatencyHistogram)
 
     @property
     def complete(self) -> bool:
@@ -69,8 +71,8 @@ class Results:
 
     def as_json(self) -> dict[str, Any]:
         """Counts, and latencies in milliseconds."""
-        counts = {name: value for name, value in vars(self).items() if name != "latency"}
-        return counts | {"latency_ms": self.latency.summary_ms()}
+        counts = {name: value for name, value in vars(self).items() if not isinstance(value, LatencyHistogram)}
+        return counts | {"latency_ms": self.latency.summary_ms(), "round_trip_ms": self.round_trip.summary_ms()}
 
 
 class Sender:
@@ -207,10 +209,11 @@ class Sender:
         # aiohttp copies a large bytes object in one go, which would stall the loop; a file object goes in pieces.
         data = io.BytesIO(body.content) if len(body.content) >= _LARGE else body.content
         headers = {"Content-Encoding": "zstd"} if body.zstd else None
+        sent = asyncio.get_running_loop().time()
         async with session.post(f"{self._url}/v1/frames", data=data, headers=headers) as answer:
             text = await answer.read()
             if answer.status == 202:
-                self._acknowledge(body, json.loads(text), due)
+                self._acknowledge(body, json.loads(text), due, sent)
                 return None, 0.0
             problem = f"{self._url} answered {answer.status}: {_detail(text)}"
             if answer.status in (429, 503):
@@ -219,13 +222,14 @@ class Sender:
                 self._fatal = self._fatal or CanfleetError(problem)
             return problem, _retry_after(answer.headers.get("Retry-After"))
 
-    def _acknowledge(self, body: Body, counts: dict[str, int], due: float) -> None:
-        results = self.results
+    def _acknowledge(self, body: Body, counts: dict[str, int], due: float, sent: float) -> None:
+        results, now = self.results, asyncio.get_running_loop().time()
         results.acknowledged += body.frames
         results.accepted += counts.get("accepted", 0)
         results.duplicates += counts.get("duplicates", 0)
         results.dead_lettered += counts.get("dead_lettered", 0)
-        results.latency.record(asyncio.get_running_loop().time() - due, body.frames)
+        results.latency.record(now - due, body.frames)
+        results.round_trip.record(now - sent, body.frames)
 
 
 def _detail(text: bytes) -> str:

@@ -26,17 +26,23 @@ def sql(
     """Run one SQL statement and print what it gives."""
     warehouse = Warehouse.connect(WarehouseSettings(url=clickhouse, user=user, password=password))
     try:
-        rows = warehouse.arrow(statement)
+        rows = warehouse.arrow(statement, output_format_arrow_string_as_string=0)
     finally:
         warehouse.close()
     if as_json:
-        typer.echo(orjson.dumps(rows.to_pylist(), default=_text))
+        typer.echo(orjson.dumps([{k: _plain(v) for k, v in row.items()} for row in rows.to_pylist()], default=str))
         return
     table = Table(*rows.column_names, box=None)
     for row in rows.to_pylist():
-        table.add_row(*(_text(value) for value in row.values()))
+        table.add_row(*(str(_plain(value)) for value in row.values()))
     Console().print(table)
 
 
-def _text(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
+def _plain(value: object) -> object:
+    """ClickHouse's String is any bytes: text where it is UTF-8, else hexadecimal."""
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.hex()

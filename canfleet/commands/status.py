@@ -13,7 +13,7 @@ from canfleet import api
 
 def status(key: api.Key, url: api.Url = api.DEFAULT_URL, as_json: api.Json = False) -> None:
     """Show how a running platform is."""
-    document = api.get(url, "/v1/status", key) | {"ledger": api.get(url, "/v1/ledger", key)}
+    document = api.get(url, "/v1/status", key)
     if as_json:
         typer.echo(json.dumps(document))
         return
@@ -23,8 +23,8 @@ def status(key: api.Key, url: api.Url = api.DEFAULT_URL, as_json: api.Json = Fal
         if "error" in shard:
             shards.add_row(str(shard["shard"]), "", "", "", "", f"[red]{shard['error']}")
             continue
-        sizes = [f"{shard[name] / 2**20:.1f} MiB" for name in _SIZES]
-        shards.add_row(str(shard["shard"]), f"{shard['vehicles']:,}", *sizes, shard["warehouse_error"] or "ok")
+        sizes = [f"{shard[name] / 2**20:.1f} MiB" if name in shard else "" for name in _SIZES]
+        shards.add_row(str(shard["shard"]), f"{shard.get('vehicles', '')}", *sizes, shard["warehouse_error"] or "ok")
     console.print(shards)
     ledger = Table("received", "accepted", "duplicates", "dead-lettered", "stored", "pending", box=None)
     ledger.add_row(*(f"{document['ledger'][name]:,}" for name in _COUNTS))

@@ -48,8 +48,8 @@ def difference(rule: Row, learned: Row, value: float, level: float, seconds: flo
 
 @njit(nogil=True, error_model="numpy")
 def caution(learned: Row) -> float:
-    """Added to margins while few changes of a signal were seen: 8/√n."""
-    return 8.0 / math.sqrt(learned.changes + 1.0)
+    """Added to margins while few changes of a signal were seen, 40/√n: it spares a lone vehicle false alarms."""
+    return 40.0 / math.sqrt(learned.changes + 1.0)
 
 
 @njit(nogil=True, error_model="numpy")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,15 @@ from pipeline.frames.columns import FrameColumns
 from pipeline.types import F64, I32, I64, U8, U32, Bools
 
 _EVENT_ROOM = 4096
+_ROWS: Final = {
+    "learned": state.LEARNED,
+    "series": state.SERIES,
+    "vehicles": state.VEHICLE,
+    "streams": state.STREAM,
+    "open": state.OPEN,
+}
+_LAYOUT: Final = zlib.crc32(repr([dtype.descr for dtype in _ROWS.values()]).encode())
+"""Tells snapshots of other versions of these rows apart."""
 _Element = TypeVar("_Element", bound=np.generic)
 
 
@@ -220,15 +229,18 @@ class AnomalyDetector:
         spare.observe(frames.vehicle, frames, frames.vehicle, nothing, nothing, nothing, np.zeros(0))
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
-        """Copies of the state in use, for a checkpoint: structured arrays without Python objects."""
+        """Copies of the state in use, for a checkpoint: rows as uint8[rows, bytes], which `restore` reads back."""
+        rows = {
+            "learned": self._learned,
+            "series": self._series[: self._series_used],
+            "vehicles": self._vehicles[: self._vehicles_used],
+            "streams": self._streams[: int(self._counters[state.STREAMS_USED])],
+            "open": self._open[: int(self._counters[state.OPEN_USED])],
+        }
         return {
-            "catalogue": np.array([self._catalogue], np.int64),
+            "catalogue": np.array([self._catalogue, _LAYOUT], np.int64),
             "counters": self._counters.copy(),
-            "learned": self._learned.copy(),
-            "series": self._series[: self._series_used].copy(),
-            "vehicles": self._vehicles[: self._vehicles_used].copy(),
-            "streams": self._streams[: int(self._counters[state.STREAMS_USED])].copy(),
-            "open": self._open[: int(self._counters[state.OPEN_USED])].copy(),
+            **{name: array.copy().view(np.uint8).reshape(-1, _ROWS[name].itemsize) for name, array in rows.items()},
         }
 
     def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
@@ -237,27 +249,21 @@ class AnomalyDetector:
         Raises:
             ConfigError: the snapshot belongs to other databases or to another version of the rows.
         """
-        expected = {
-            "learned": state.LEARNED,
-            "series": state.SERIES,
-            "vehicles": state.VEHICLE,
-            "streams": state.STREAM,
-            "open": state.OPEN,
-        }
-        missing = [name for name in ("catalogue", "counters", *expected) if name not in snapshot]
-        if missing or any(snapshot[name].dtype != dtype for name, dtype in expected.items()):
+        missing = [name for name in ("catalogue", "counters", *_ROWS) if name not in snapshot]
+        if missing or int(snapshot["catalogue"][-1]) != _LAYOUT or len(snapshot["counters"]) != state.COUNTERS:
             raise ConfigError("anomaly snapshot: not of this version of canfleet; start without it and replay")
-        if int(snapshot["catalogue"][0]) != self._catalogue or len(snapshot["counters"]) != state.COUNTERS:
+        if int(snapshot["catalogue"][0]) != self._catalogue:
             raise ConfigError("anomaly snapshot: taken with other signal databases; start without it and replay")
+        rows = {name: np.array(snapshot[name]).reshape(-1).view(dtype) for name, dtype in _ROWS.items()}
         self._counters = np.array(snapshot["counters"], np.int64)
         self._counters[state.EVENTS] = 0
-        self._learned = np.array(snapshot["learned"])
-        self._series = np.array(snapshot["series"])
-        self._vehicles = np.array(snapshot["vehicles"])
+        self._learned = rows["learned"]
+        self._series = rows["series"]
+        self._vehicles = rows["vehicles"]
         self._series_used = len(self._series)
         self._vehicles_used = len(self._vehicles)
-        self._streams = state.grown(np.array(snapshot["streams"]), 1024)
-        self._open = state.grown(np.array(snapshot["open"]), 1024)
+        self._streams = state.grown(rows["streams"], 1024)
+        self._open = state.grown(rows["open"], 1024)
         self._rehash()
 
     def _reserve(self, vehicle: I32, series: I32) -> None:

@@ -84,7 +84,7 @@ def leave(series: Row, value: float, timestamp: int, step: float, mode: int) -> 
 
 @njit(nogil=True, error_model="numpy")
 def tolerate(series: Row, rate: float) -> None:
-    """A small excursion was reported: the like of it is what this series does now and then, and is learned from."""
+    """A small excursion was reported: the like of it is what this series does now and then."""
     series.tolerated = max(series.tolerated, abs(rate))
 
 
@@ -101,6 +101,7 @@ def step_normal(
         settle(series, value, timestamp)
         return QUIET, 0.0
     fixed = rate_of_change.score(rule, rate)
+    known = False
     if fixed > 0.0 or abs(rate) > learned.rate:
         jump = 0.0
         ramp = 0.0
@@ -108,7 +109,8 @@ def step_normal(
         if is_warm(rules, series, learned, timestamp) and is_quantity(rule, learned):
             jump = sudden_deviation.score(rule, series, learned, rate, seconds)
             ramp = rate_of_change.learned_score(rule, learned, rate)
-        if abs(step) < rule.at_once and abs(rate) < _SAME * series.tolerated:
+        if abs(step) < rule.at_once and abs(rate) < _SAME * series.tolerated and jump + ramp > 0.0:
+            known = True
             jump = 0.0
             ramp = 0.0
         if waking:
@@ -126,7 +128,8 @@ def step_normal(
     stuck.changed(series, learned, vehicle, timestamp, True)
     learn_own(series, rate)
     series.tolerated *= _FORGET
-    learn_signal(learned, abs(step), abs(rate), value, series.waking > 0)
+    if not known:
+        learn_signal(learned, abs(step), abs(rate), value, series.waking > 0)
     wake(rule, series, value)
     settle(series, value, timestamp)
     return QUIET, 0.0

@@ -109,7 +109,7 @@ def _compiled(sources: int) -> Callable[..., bool]:
         events: Row,
         counters: Row,
     ) -> bool:
-        """Go on at `position` to the end of the batch (True) or until a buffer must grow (False). O(frames + values)."""
+        """Go on at `position` to the batch's end (True) or until a buffer must grow (False). O(frames + values)."""
         n, m = len(vehicle_of), len(row)
         rules = frame_rules[0]
         if n == 0:

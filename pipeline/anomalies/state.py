@@ -21,16 +21,16 @@ SERIES = np.dtype(
         ("level_us", np.int64),
         ("mean", np.float64),  # EWMA of the rate of change per second, and of its squared deviation
         ("variance", np.float64),
-        ("tolerated", np.float64),  # rate of a small excursion that was reported: the same again is no news
         ("suspect", np.float64),  # newest value of an excursion from `level`
         ("changed_us", np.int64),  # first of the present run of identical values
         ("first_us", np.int64),
+        ("tolerated", np.float32),  # rate of a small excursion that was reported: the same again is no news
         ("period_s", np.float32),  # EWMA of the time between values
         ("mean_run", np.float32),  # EWMA of the number of values in a run of identical ones
         ("samples", np.int32),
         ("run", np.int32),  # values in the present run
-        ("runs", np.int32),  # runs completed, which is: changes
         ("slot", np.int32),  # link to the open anomaly
+        ("runs", np.uint16),  # runs completed, which is: changes
         ("direction", np.int8),  # of the excursion
         ("mode", np.uint8),  # of the excursion, see excursion.py
         ("away", np.uint8),  # values since the excursion settled elsewhere

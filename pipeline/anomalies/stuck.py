@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
+import numpy as np
 from numba import njit
 
 from pipeline.anomalies.baseline import ALPHA, tail
@@ -75,7 +76,8 @@ def changed(series: Row, learned: Row, vehicle: Row, timestamp: int, normal: boo
             learned.repeats += series.run - 1
             learned.stills += 1
             learned.still_s = tail(learned.still_s, (series.last_us - series.changed_us) * 1e-6, learned.stills)
-    series.runs += 1
+    if series.runs < 60_000:
+        series.runs += np.uint16(1)
     series.run = 1
     series.resting = False
     series.changed_us = timestamp

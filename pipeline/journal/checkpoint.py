@@ -62,7 +62,7 @@ def save(directory: Path, name: str, meta: Mapping[str, JSON], arrays: Mapping[s
         directory: created where absent; one writer for each name.
         name: letters, digits, "-" and "_".
         meta: any document that JSON holds; numbers must be finite.
-        arrays: of any shape and any dtype of fixed size but object.
+        arrays: of any shape, of numbers, booleans, times or fixed-size texts.
 
     Raises:
         JournalError: the name, the document or an array cannot be stored, or the disk refused; the older checkpoints
@@ -119,14 +119,14 @@ def _views(meta: Mapping[str, JSON], arrays: Mapping[str, Array]) -> list[memory
     """The file's bytes. Raises TypeError or ValueError where something cannot be stored."""
     entries, bodies, position = [], [], 0
     for key, array in arrays.items():
-        if array.dtype.hasobject:
-            raise TypeError(f"array {key} holds Python objects")
+        if array.dtype.hasobject or array.dtype.fields is not None:
+            raise TypeError(f"array {key} has dtype {array.dtype}: only plain ones of fixed size are stored")
         whole = np.ascontiguousarray(array).reshape(array.shape)
         body = whole.reshape(-1).view(np.uint8).data if whole.size else memoryview(b"")
         entries.append(
             {
                 "name": key,
-                "dtype": np.lib.format.dtype_to_descr(array.dtype),
+                "dtype": array.dtype.str,
                 "shape": array.shape,
                 "position": position,
                 "crc32": zlib.crc32(body),
@@ -164,7 +164,7 @@ def _load(path: Path) -> tuple[dict[str, Any], dict[str, Array]]:
 
 
 def _array(path: Path, fd: int, begin: int, entry: dict[str, Any]) -> Array:
-    array = np.empty(entry["shape"], np.lib.format.descr_to_dtype(entry["dtype"]))
+    array = np.empty(entry["shape"], np.dtype(entry["dtype"]))
     if array.size:
         body = array.reshape(-1).view(np.uint8).data
         at = 0

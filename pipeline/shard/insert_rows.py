@@ -38,28 +38,37 @@ class NameColumns:
         self._vehicles = vehicles
         self._messages, self._message_of_signal = _distinct(catalogue.signal_message_names)
         self._signals, self._name_of_signal = _distinct(catalogue.signal_names)
-        self._names = pa.array([], pa.utf8())
-        self._fleets: list[str] = []
+        self._known = 0
+        self._ids: dict[str, int] = {}
+        self._fleets: dict[str, int] = {}
+        self._id_of: I32 = np.zeros(0, np.int32)
         self._fleet_of: I32 = np.zeros(0, np.int32)
+        self._id_values = self._fleet_values = pa.array([], pa.utf8())
 
     def refresh(self) -> None:
-        """Learn the vehicles that came since. O(new vehicles), or O(all) where there are some."""
-        known, now = len(self._names), len(self._vehicles)
+        """Learn the vehicles that came since. O(new vehicles), or O(all) where there are some.
+
+        ClickHouse wants dictionaries without repeats, and two fleets may name a vehicle alike.
+        """
+        known, now = self._known, len(self._vehicles)
         if known == now:
             return
-        self._names = pa.array([self._vehicles.name(i) for i in range(now)], pa.utf8())
-        fleets = [self._vehicles.fleet(i) for i in range(known, now)]
-        self._fleets += [fleet for fleet in dict.fromkeys(fleets) if fleet not in self._fleets]
-        number = {fleet: i for i, fleet in enumerate(self._fleets)}
-        self._fleet_of = np.concatenate([self._fleet_of, np.array([number[f] for f in fleets], np.int32)])
+        new = range(known, now)
+        ids = [self._ids.setdefault(self._vehicles.name(i), len(self._ids)) for i in new]
+        fleets = [self._fleets.setdefault(self._vehicles.fleet(i), len(self._fleets)) for i in new]
+        self._id_of = np.concatenate([self._id_of, np.array(ids, np.int32)])
+        self._fleet_of = np.concatenate([self._fleet_of, np.array(fleets, np.int32)])
+        self._id_values = pa.array(list(self._ids), pa.utf8())
+        self._fleet_values = pa.array(list(self._fleets), pa.utf8())
+        self._known = now
 
     def fleet(self, vehicle: I32) -> pa.DictionaryArray:
         """dictionary[n] of the fleet of each vehicle index."""
-        return _dictionary(self._fleet_of[vehicle], pa.array(self._fleets, pa.utf8()))
+        return _dictionary(self._fleet_of[vehicle], self._fleet_values)
 
     def vehicle_id(self, vehicle: I32) -> pa.DictionaryArray:
         """dictionary[n] of the id of each vehicle index."""
-        return _dictionary(vehicle, self._names)
+        return _dictionary(self._id_of[vehicle], self._id_values)
 
     def message(self, signal: I32) -> pa.DictionaryArray:
         """dictionary[m] of the message of each signal index."""

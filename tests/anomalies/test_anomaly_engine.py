@@ -96,7 +96,7 @@ def test_a_foreign_snapshot_is_refused():
     with pytest.raises(ConfigError, match="other signal databases"):
         Feed(RANGES[:2]).detector.restore(snapshot)
     with pytest.raises(ConfigError, match="version"):
-        feed.detector.restore({**snapshot, "series": np.zeros(1)})
+        feed.detector.restore({**snapshot, "catalogue": snapshot["catalogue"] + [0, 1]})
     with pytest.raises(ConfigError, match="version"):
         feed.detector.restore({"catalogue": snapshot["catalogue"]})
 

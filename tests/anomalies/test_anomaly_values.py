@@ -93,10 +93,10 @@ def test_nothing_learned_fires_before_warm_up():
 
 
 def test_ramp_is_a_rate_and_not_a_jump():
-    values = smooth(80, noise=0.2)
-    values[40:44] += [10.0, 20.0, 30.0, 30.0]
+    values = smooth(250, noise=0.2)
+    values[200:204] += [10.0, 20.0, 30.0, 30.0]
     events = Feed([[(-40.0, 215.0)]], settings=QUIET).give(signal(values))
-    assert opened(events) == [("rate_of_change", 41.0)]
+    assert opened(events) == [("rate_of_change", 201.0)]
     assert events.closed.tolist() == [False, True]
 
 

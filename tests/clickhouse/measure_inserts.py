@@ -61,7 +61,10 @@ def measure(what: str, insert: Callable[[pa.RecordBatch, str], None], batches: l
         walls.append(batch.num_rows / (time.perf_counter() - start))
         costs.append((cpu() - before) / batch.num_rows * 1e6)
     total = (cpu() - began) / sum(batch.num_rows for batch in batches) * 1e6
-    print(f"{what:45} {max(walls) / 1e6:5.2f} M rows/s   CPU-s/M rows: least {min(costs):.2f}, all {total:.2f}", flush=True)
+    print(
+        f"{what:45} {max(walls) / 1e6:5.2f} M rows/s   CPU-s/M rows: least {min(costs):.2f}, all {total:.2f}",
+        flush=True,
+    )
 
 
 def main() -> None:

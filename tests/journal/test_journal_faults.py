@@ -7,6 +7,7 @@ import os
 import queue
 import resource
 import shutil
+import stat
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -76,6 +77,24 @@ def test_records_larger_than_a_read_and_than_a_segment(tmp_path: Path) -> None:
         journal.sync()
         assert [bytes(record.payload) for record in journal.read(0)] == payloads
     assert [payload for _, payload in read_all(tmp_path)] == payloads
+
+
+def test_names_of_segments_are_durable_before_their_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    durable: set[str] = set()
+    fsync = os.fsync
+
+    def note(fd: int) -> None:
+        fsync(fd)
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            durable.update(os.listdir(fd))
+
+    monkeypatch.setattr(os, "fsync", note)
+    with Journal.open(tmp_path / "journal", 64) as journal:
+        for n in range(5):
+            journal.append(n, bytes(64))
+            journal.sync()
+            assert {path.name for path in segments(tmp_path / "journal")} <= durable
+        assert len(segments(tmp_path / "journal")) == 5
 
 
 def test_unsynced_records_are_not_read(tmp_path: Path) -> None:

@@ -175,6 +175,6 @@ def damaged(draw: st.DrawFn, tail: bytes) -> bytes:
 
 
 Machine.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=15, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=80, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestJournalAgainstModel = Machine.TestCase

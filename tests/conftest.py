@@ -1,4 +1,4 @@
-"""One embedded ClickHouse for all tests of the folder."""
+"""One embedded ClickHouse for all tests."""
 
 from __future__ import annotations
 
