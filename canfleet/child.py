@@ -41,6 +41,7 @@ class ChildPlatform:
         self._settled = threading.Event()
         self._ready = False
         self._process: subprocess.Popen[str] | None = None
+        self._follower: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         """Start it.
@@ -63,7 +64,8 @@ class ChildPlatform:
             text=True,
             start_new_session=True,
         )
-        threading.Thread(target=self._follow, daemon=True).start()
+        self._follower = threading.Thread(target=self._follow, daemon=True)
+        self._follower.start()
         if not self._settled.wait(_START_TIMEOUT_S) or not self._ready:
             self.kill()
             raise CanfleetError("the platform did not start:\n" + self.last_lines())
@@ -98,16 +100,27 @@ class ChildPlatform:
         process = self._running()
         process.send_signal(signal.SIGTERM)
         try:
-            return process.wait(_STOP_TIMEOUT_S)
+            status = process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
             self.kill()
             raise CanfleetError(f"the platform did not drain in {_STOP_TIMEOUT_S:g} s:\n{self.last_lines()}") from error
+        self._close_output()
+        return status
 
     def kill(self) -> None:
         """SIGKILL to `canfleet up`; Ray's processes end when they see it gone."""
         process = self._running()
         process.kill()
         process.wait()
+        self._close_output()
+
+    def _close_output(self) -> None:
+        """Ray's processes may hold the pipe open a little longer than `canfleet up` lives."""
+        if self._follower is not None:
+            self._follower.join(10)
+        process = self._running()
+        if process.stdout is not None and (self._follower is None or not self._follower.is_alive()):
+            process.stdout.close()
 
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None:

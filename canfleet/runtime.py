@@ -99,7 +99,7 @@ def _set_environment(folder: Path) -> None:
         "RAY_max_direct_call_object_size": str(_INLINE_BYTES),
         "RAY_USAGE_STATS_ENABLED": "0",
         # Everything binds to loopback here; a cluster sets its own mode, on every node.
-        "RAY_AUTH_MODE": "disabled",
+        "RAY_AUTH_MODE": "token",
         "RAY_DEDUP_LOGS": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }

@@ -13,7 +13,7 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 _ROLES: Final = (
-    ("actors.clickhouse_host", "ClickHouse"),
+    ("ray::ClickHouse", "ClickHouse"),
     ("ray::PartitionActor", "partition actors"),
     ("ray::ServeReplica:frames", "gateway"),
     ("ray::ServeReplica:query", "query"),

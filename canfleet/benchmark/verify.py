@@ -9,7 +9,6 @@ from typing import Any, Final
 from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.settings import WarehouseSettings
 
-STORE_TIMEOUT_S: Final = 120.0
 _COUNTS: Final = {
     "frames": "SELECT count() AS n FROM frames",
     # Vehicle by vehicle in the order of the sort key: one set of all identities would take gigabytes.
@@ -21,7 +20,7 @@ _COUNTS: Final = {
     "anomalies": "SELECT count() AS n FROM anomalies",
 }
 _ANOMALIES: Final = """
-SELECT vehicle_id, kind, signal, arbitration_id, toUnixTimestamp64Micro(timestamp) AS timestamp
+SELECT vehicle_id, kind, signal, arbitration_id, toUnixTimestamp64Micro(timestamp) AS at
 FROM anomalies WHERE timestamp >= fromUnixTimestamp64Micro({since:Int64}) AND vehicle_id != {probe:String}
 """
 
@@ -46,13 +45,10 @@ class Store:
         """All counts since the beginning."""
         return {name: count - self._before[name] for name, count in self._read(_COUNTS).items()}
 
-    def wait(self, accepted: int) -> float:
-        """Wait until as many frames are stored as were accepted, two minutes at most; the seconds waited."""
-        return wait_until(lambda: self.frames() >= accepted, STORE_TIMEOUT_S)
-
     def anomalies(self, since_us: int, probe: str) -> list[dict[str, Any]]:
         """What `simulator.score` needs of every anomaly with an event time from `since_us`, less the probe's own."""
-        return self._warehouse.rows(_ANOMALIES, {"since": since_us, "probe": probe})
+        rows = self._warehouse.rows(_ANOMALIES, {"since": since_us, "probe": probe})
+        return [{**row, "timestamp": row["at"]} for row in rows]
 
     def tables(self) -> dict[str, dict[str, float]]:
         """Compressed MiB, rows and active parts of each table."""

@@ -27,7 +27,7 @@ _ROWS: Final = {
     "streams": state.STREAM,
     "open": state.OPEN,
 }
-_LAYOUT: Final = zlib.crc32(repr([dtype.descr for dtype in _ROWS.values()]).encode())
+ROW_LAYOUT: Final = zlib.crc32(repr([dtype.descr for dtype in _ROWS.values()]).encode())
 """Tells snapshots of other versions of these rows apart."""
 _Element = TypeVar("_Element", bound=np.generic)
 
@@ -238,7 +238,7 @@ class AnomalyDetector:
             "open": self._open[: int(self._counters[state.OPEN_USED])],
         }
         return {
-            "catalogue": np.array([self._catalogue, _LAYOUT], np.int64),
+            "catalogue": np.array([self._catalogue, ROW_LAYOUT], np.int64),
             "counters": self._counters.copy(),
             **{name: array.copy().view(np.uint8).reshape(-1, _ROWS[name].itemsize) for name, array in rows.items()},
         }
@@ -250,7 +250,7 @@ class AnomalyDetector:
             ConfigError: the snapshot belongs to other databases or to another version of the rows.
         """
         missing = [name for name in ("catalogue", "counters", *_ROWS) if name not in snapshot]
-        if missing or int(snapshot["catalogue"][-1]) != _LAYOUT or len(snapshot["counters"]) != state.COUNTERS:
+        if missing or int(snapshot["catalogue"][-1]) != ROW_LAYOUT or len(snapshot["counters"]) != state.COUNTERS:
             raise ConfigError("anomaly snapshot: not of this version of canfleet; start without it and replay")
         if int(snapshot["catalogue"][0]) != self._catalogue:
             raise ConfigError("anomaly snapshot: taken with other signal databases; start without it and replay")

@@ -83,9 +83,11 @@ def leave(series: Row, value: float, timestamp: int, step: float, mode: int) -> 
 
 
 @njit(nogil=True, error_model="numpy")
-def tolerate(series: Row, rate: float) -> None:
-    """A small excursion was reported: the like of it is what this series does now and then."""
+def news(series: Row, rate: float) -> bool:
+    """Whether a small excursion is faster than those that this series was reported for; it is remembered as one."""
+    known = abs(rate) < _SAME * series.tolerated
     series.tolerated = max(series.tolerated, abs(rate))
+    return not known
 
 
 @njit(nogil=True, error_model="numpy")
@@ -101,7 +103,6 @@ def step_normal(
         settle(series, value, timestamp)
         return QUIET, 0.0
     fixed = rate_of_change.score(rule, rate)
-    known = False
     if fixed > 0.0 or abs(rate) > learned.rate:
         jump = 0.0
         ramp = 0.0
@@ -109,10 +110,6 @@ def step_normal(
         if is_warm(rules, series, learned, timestamp) and is_quantity(rule, learned):
             jump = sudden_deviation.score(rule, series, learned, rate, seconds)
             ramp = rate_of_change.learned_score(rule, learned, rate)
-        if abs(step) < rule.at_once and abs(rate) < _SAME * series.tolerated and jump + ramp > 0.0:
-            known = True
-            jump = 0.0
-            ramp = 0.0
         if waking:
             ramp = 0.0
             jump = jump if abs(step) >= 2.0 * rule.at_once else 0.0
@@ -128,8 +125,7 @@ def step_normal(
     stuck.changed(series, learned, vehicle, timestamp, True)
     learn_own(series, rate)
     series.tolerated *= _FORGET
-    if not known:
-        learn_signal(learned, abs(step), abs(rate), value, series.waking > 0)
+    learn_signal(learned, abs(step), abs(rate), value, series.waking > 0)
     wake(rule, series, value)
     settle(series, value, timestamp)
     return QUIET, 0.0
@@ -152,8 +148,7 @@ def step_excursion(rule: Row, series: Row, learned: Row, value: float, timestamp
     if abs(step) <= limit * seconds + learned.quantum or abs(step) <= 0.1 * abs(first_step):
         if waiting:
             score = sudden_deviation.score(rule, series, learned, first_step / first_seconds, first_seconds)
-            verdict = _DEVIATION if score > 0.0 else QUIET
-            tolerate(series, first_step / first_seconds)
+            verdict = _DEVIATION if score > 0.0 and news(series, first_step / first_seconds) else QUIET
         settle(series, value, timestamp)
         return verdict, score
     further = value - series.suspect
@@ -161,20 +156,20 @@ def step_excursion(rule: Row, series: Row, learned: Row, value: float, timestamp
     ramp = max(rate_of_change.score(rule, rate), rate_of_change.learned_score(rule, learned, 2.0 * rate))
     if ramp > 0.0 and further * series.direction > 0.0:
         leave(series, value, timestamp, step, RAMP if waiting else series.mode)
-        tolerate(series, rate)
+        if not news(series, rate):
+            ramp = 0.0
         return (_RATE if series.mode == RAMP else _DEVIATION), ramp
     if waiting:
         score = sudden_deviation.score(rule, series, learned, first_step / first_seconds, first_seconds)
-        verdict = _DEVIATION if score > 0.0 else QUIET
+        verdict = _DEVIATION if score > 0.0 and news(series, first_step / first_seconds) else QUIET
         series.mode = AWAY
-        tolerate(series, first_step / first_seconds)
     elif series.mode == AWAY:
         verdict = _DEVIATION
     series.suspect = value
     series.last_us = timestamp
     series.away += 1
     if series.away >= _SETTLED:
-        learn_signal(learned, abs(first_step), abs(first_step) / first_seconds, value, True)
+        learn_signal(learned, abs(first_step), min(abs(first_step) / first_seconds, 2.0 * learned.rate), value, True)
         settle(series, value, timestamp)
     return verdict, score
 

@@ -34,8 +34,9 @@ def score(rules: Row, stream: Row, timestamp: int) -> float:
         return 0.0
     if stream.burst == 0:
         stream.burst_us = stream.last_us
-    stream.burst += 1
     need = rules.burst * (1.0 + 4.0 * max(stream.uneven - _EVEN, 0.0))
+    # Bounded, so that the run is over soon after the flood is.
+    stream.burst = min(stream.burst + 1, int(need) + 2)
     if stream.burst < need or timestamp - stream.burst_us < rules.burst_us:
         return 0.0
     return cycle / max(gap, 1e-3 * cycle)

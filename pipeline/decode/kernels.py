@@ -137,7 +137,7 @@ def _multiplexed_node(t: Tables, x: int, payload: U8, start: int) -> int:
 
 
 @njit(cache=True, nogil=True, fastmath=False)
-def _decode_walk(  # noqa: PLR0917
+def _decode_walk(
     t: Tables,
     m: int,
     payload: U8,
@@ -180,7 +180,7 @@ def _decode_walk(  # noqa: PLR0917
 
 
 @njit(cache=True, nogil=True, fastmath=False)
-def decode_frames(  # noqa: PLR0917
+def decode_frames(
     t: Tables, message: I32, offsets: I32, payload: U8, row: I32, signal: I32, value: F64
 ) -> tuple[int, int, int]:
     """Decode all frames with `message[i] >= 0` into `row`, `signal`, `value`, in row order. O(values).

@@ -70,7 +70,7 @@ def _find(keys: U64, messages: I32, shift: np.uint64, key: np.uint64) -> np.int3
 
 
 @njit(cache=True, nogil=True, fastmath=False)
-def match_frames(  # noqa: PLR0917
+def match_frames(
     keys: U64,
     messages: I32,
     profile_has_pgn: Bools,

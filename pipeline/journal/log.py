@@ -6,47 +6,17 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from pipeline.errors import JournalCorrupt, JournalError
-from pipeline.journal.durable import TEMPORARY, Bytes, lock_directory, make_directory, sync_directory, write_all
-from pipeline.journal.mark import DurableMark, read_mark
-from pipeline.journal.segment import (
-    HEADER_BYTES,
-    MAX_PAYLOAD_BYTES,
-    SUFFIX,
-    Record,
-    Segment,
-    create_segment,
-    durable_claim,
-    open_segment,
-    record_views,
-    walk,
-)
+from pipeline.errors import JournalError
+from pipeline.journal.durable import Bytes, lock_directory, make_directory, sync_directory, write_all
+from pipeline.journal.mark import DurableMark
+from pipeline.journal.opening import Opened, OpenReport, open_directory, read_range
+from pipeline.journal.segment import HEADER_BYTES, MAX_PAYLOAD_BYTES, Record, Segment, create_segment, record_views
 
 SEGMENT_BYTES: Final = 64 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class OpenReport:
-    """What opening or recovering a journal found.
-
-    Attributes:
-        segments: number of segment files.
-        records: intact records in the last segment, the one a crash can tear; all of them were checked.
-        cut_bytes: bytes of a torn end, never acknowledged, that were found and cut off; 0 after an orderly end.
-        end: logical offset at which the journal goes on; all before it is durable.
-        mark: the durable mark that was found, None where it was absent or not whole.
-    """
-
-    segments: int
-    records: int
-    cut_bytes: int
-    end: int
-    mark: int | None
 
 
 class Journal:
@@ -100,7 +70,7 @@ class Journal:
             try:
                 make_directory(directory)
                 journal._resources.callback(os.close, lock_directory(directory))
-                journal.report = journal._load()
+                journal.report = journal._adopt(open_directory(directory, 0))
                 journal._mark = DurableMark(directory, journal._end)
                 journal._resources.callback(journal._mark.close)
             except OSError as error:
@@ -201,7 +171,7 @@ class Journal:
                 os.fsync(self._fd)
                 # What the cache holds after a failed write need not be what the disk holds.
                 os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
-                report = self._load()
+                report = self._adopt(open_directory(self.directory, self._durable_end))
                 self._mark.write(self._end)
             except OSError as error:
                 raise JournalError(f"journal {self.directory} cannot be recovered: {error}; see to its disk") from error
@@ -269,7 +239,7 @@ class Journal:
                 f"journal {self.directory}: cannot read {start} to {stop}, it holds {segments[0].base} to {durable_end}"
             )
         bounds = [min(segment.base, durable_end) for segment in segments[1:]] + [durable_end]
-        return _read(list(zip(segments, bounds, strict=True)), start, stop)
+        return read_range(list(zip(segments, bounds, strict=True)), start, stop)
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -315,73 +285,10 @@ class Journal:
         os.close(self._fd)
         self._fd, self._segments = fd, (*self._segments, segment)
 
-    def _load(self) -> OpenReport:
-        """Read the directory, judge and cut the end of the last segment, and open it for writing."""
-        for leftover in self.directory.glob(f"*{TEMPORARY}"):
-            leftover.unlink()
-        mark = read_mark(self.directory)
-        segments = tuple(open_segment(path) for path in sorted(self.directory.glob(f"*{SUFFIX}")))
-        if not segments:
-            if mark:
-                raise JournalCorrupt(
-                    f"journal {self.directory}: durable up to {mark}, but it has no segment; restore it"
-                )
-            segments = (create_segment(self.directory, 0),)
-        sizes = [segment.path.stat().st_size - HEADER_BYTES for segment in segments]
-        for before, size, after in zip(segments, sizes, segments[1:], strict=False):
-            if before.base + size != after.base:
-                raise _corrupt(before, before.base + size, f"it ends here, and the next begins at {after.base}")
-        last, stop = segments[-1], segments[-1].base + sizes[-1]
-        records, end = 0, last.base
-        for record in walk(last, last.base, stop):
-            records, end = records + 1, record.next_offset
-        self._judge_tail(last, end, stop, mark)
-        fd = os.open(last.path, os.O_WRONLY)
-        try:
-            os.ftruncate(fd, last.position(end))
-            # A killed process leaves whole records that are in the page cache only.
-            os.fsync(fd)
-        except OSError:
-            os.close(fd)
-            raise
+    def _adopt(self, found: Opened) -> OpenReport:
+        """Go on with what opening the directory found."""
         if self._fd >= 0:
             os.close(self._fd)
-        self._fd, self._segments, self._end, self._durable_end = fd, segments, end, end
-        return OpenReport(len(segments), records, stop - end, end, mark)
-
-    def _judge_tail(self, last: Segment, end: int, stop: int, mark: int | None) -> None:
-        """Raise JournalCorrupt where anything from `end`, the first broken record, on was once durable."""
-        confirmed = max(mark or 0, self._durable_end)
-        if confirmed > end:
-            raise _corrupt(last, end, f"no intact record, while all to {confirmed} was confirmed as durable")
-        if end < stop:
-            with last.path.open("rb") as file:
-                file.seek(last.position(end))
-                claim = durable_claim(last, memoryview(file.read(stop - end)), end)
-            if claim > end:
-                raise _corrupt(last, end, f"no intact record, while one behind it says that all to {claim} was durable")
-
-
-def _read(segments: list[tuple[Segment, int]], start: int, stop: int) -> Iterator[Record]:
-    """Records from `start` to `stop` out of segments, each with the offset to which its records must be whole."""
-    offset = start
-    for segment, bound in segments:
-        if offset >= min(bound, stop):
-            continue
-        try:
-            for record in walk(segment, offset, bound):
-                if record.offset >= stop:
-                    return
-                offset = record.next_offset
-                yield record
-        except OSError as error:
-            raise JournalError(f"{segment.path}: cannot be read at offset {offset}: {error}") from error
-        if offset < min(bound, stop):
-            raise _corrupt(segment, offset, f"no intact record, while all to {bound} is durable")
-
-
-def _corrupt(segment: Segment, offset: int, what: str) -> JournalCorrupt:
-    return JournalCorrupt(
-        f"{segment.path}: damaged at position {segment.position(offset)} (offset {offset}): {what}; "
-        "stop, and restore the file from a copy"
-    )
+        self._fd, self._segments = found.fd, found.segments
+        self._end = self._durable_end = found.report.end
+        return found.report

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.anomalies.engine import ROW_LAYOUT
 from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.writer import Writer
 from pipeline.config import CanfleetConfig
@@ -75,7 +76,7 @@ class Shard:
         self._config = config
         self._catalogue = catalogue
         self._clock = clock
-        self._fingerprint = f"{catalogue.fingerprint}/{config.windows.model_dump_json()}"
+        self._fingerprint = f"{catalogue.fingerprint}/{config.windows.model_dump_json()}/{ROW_LAYOUT}"
         self._folder: Path = config.data_dir / "shards" / str(number)
         self._journal = Journal.open(self._folder / "journal")
         journal_lock = threading.Lock()

@@ -1,0 +1,130 @@
+"""`canfleet bench`: measures the platform on this machine against its bars."""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+
+from canfleet import api
+from canfleet.benchmark import load as loading
+from canfleet.benchmark import report
+from canfleet.benchmark.detection import measure_detection
+from canfleet.benchmark.kernels import fleet_frames, log_frames, measure_core, measure_decoder, one_core
+from canfleet.benchmark.load import Target, Traffic
+from canfleet.child import ChildPlatform
+from pipeline.errors import CanfleetError, ConfigError
+
+_DECODED_FRAMES = 500_000
+
+
+class Part(StrEnum):
+    """A part of the benchmark."""
+
+    KERNELS = "kernels"
+    LOAD = "load"
+    SUSTAINED = "sustained"
+
+
+def bench(
+    rate: Annotated[float, typer.Option(min=1, help="Frames per second of the load part.")] = 50_000,
+    duration: Annotated[float, typer.Option(min=5, help="Seconds of the load part.")] = 30,
+    sustained_rate: Annotated[float, typer.Option(min=1, help="Frames per second of the sustained part.")] = 150_000,
+    sustained_duration: Annotated[float, typer.Option(min=5, help="Seconds of the sustained part.")] = 60,
+    vehicles: Annotated[int, typer.Option(min=1, help="Size of the simulated fleet.")] = 10_000,
+    only: Annotated[list[Part] | None, typer.Option(help="Run this part; may be repeated. All by default.")] = None,
+    log: Annotated[Path | None, typer.Option(help="Decode this recorded log too; --dbc decodes it.")] = None,
+    dbc: Annotated[Path | None, typer.Option(help="The database of --log.")] = None,
+    url: Annotated[str | None, typer.Option(help="Load a running platform instead of a fresh one.")] = None,
+    key: Annotated[str, typer.Option(envvar="CANFLEET_KEY", help="With --url: an API key.")] = "",
+    clickhouse: Annotated[str, typer.Option(help="With --url: its ClickHouse.")] = "http://127.0.0.1:8123",
+    as_json: api.Json = False,
+) -> None:
+    """Measure throughput, latency percentiles, CPU per frame and the cost of 1,000 messages, and check the bars.
+
+    Exits 1 where an acknowledged frame was lost or stored twice; a bar that is missed is only said.
+    """
+    if (log is None) != (dbc is None):
+        raise ConfigError("--log and --dbc go together: a recorded log, and the database that decodes it")
+    console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+    parts = only or list(Part)
+    running = None if url is None else Target(url, key, clickhouse)
+    document: dict[str, Any] = {"machine": _machine()}
+    bars: list[report.Bar] = []
+    if Part.KERNELS in parts:
+        console.print("measuring the numeric core …")
+        document["kernels"] = kernels = _kernels(vehicles, log, dbc)
+        bars += report.kernel_bars(kernels)
+        report.print_kernels(console, kernels)
+    if Part.LOAD in parts:
+        with _target(running, console) as target:
+            traffic = Traffic(rate, duration, vehicles, loading.INJECTIONS)
+            document["load"] = run = _noting_load(lambda: loading.measure_load(target, traffic))
+        bars += report.load_bars(run)
+        report.print_run(console, "Load", run)
+    if Part.SUSTAINED in parts:
+        with _target(running, console) as target:
+            traffic = Traffic(sustained_rate, sustained_duration, vehicles)
+            document["sustained"] = run = _noting_load(lambda: loading.measure_sustained(target, traffic))
+        bars += report.sustained_bars(run)
+        report.print_run(console, "Sustained", run)
+    report.print_bars(console, bars)
+    if as_json:
+        typer.echo(orjson.dumps(document | {"bars": [bar.as_json() for bar in bars]}, option=orjson.OPT_INDENT_2))
+    if not all(all(document[part]["checks"].values()) for part in ("load", "sustained") if part in document):
+        raise typer.Exit(1)
+
+
+def _kernels(vehicles: int, log: Path | None, dbc: Path | None) -> dict[str, Any]:
+    before = os.getloadavg()[0]
+    with one_core():
+        decoder = [measure_decoder(fleet_frames(vehicles, _DECODED_FRAMES))]
+        if log is not None and dbc is not None:
+            decoder.append(measure_decoder(log_frames(log), dbc))
+        core = measure_core(vehicles)
+        detection = measure_detection()
+    return {"decoder": decoder, "core": core, "detection": detection, "load_average_before": before}
+
+
+@contextmanager
+def _target(running: Target | None, console: Console) -> Iterator[Target]:
+    """The running platform, or a fresh one on a temporary folder and free ports, stopped afterwards."""
+    if running is not None:
+        yield running
+        return
+    console.print("starting a platform …")
+    with tempfile.TemporaryDirectory(prefix="canfleet-bench-") as folder, ChildPlatform(Path(folder)) as child:
+        try:
+            yield Target(child.url, child.key, child.clickhouse_url, child.pid)
+        except (CanfleetError, OSError, ExceptionGroup) as error:
+            raise CanfleetError(f"{error}\nthe platform's last lines:\n{child.last_lines()}") from error
+
+
+def _noting_load(measure: Any) -> dict[str, Any]:  # noqa: ANN401 a call without arguments
+    before = os.getloadavg()[0]
+    document: dict[str, Any] = measure()
+    return document | {
+        "load_average_before": before,
+        "usd_per_1000_messages": report.cost_per_thousand(document),
+        "usd_per_core_hour": report.CORE_HOUR_USD,
+    }
+
+
+def _machine() -> dict[str, Any]:
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "processor": models[0].partition(":")[2].strip() if models else platform.machine(),
+        "memory_gib": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }

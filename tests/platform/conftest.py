@@ -1,0 +1,39 @@
+"""One whole platform, as `canfleet up` starts it, for all tests of the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from canfleet.child import ChildPlatform
+from pipeline.clickhouse.client import Warehouse
+from pipeline.clickhouse.settings import WarehouseSettings
+from simulator import FLEET_DBC
+
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+GNSS = SHARED / "dbc" / "css" / "gnss.dbc"
+J1939 = SHARED / "dbc" / "css" / "CSS-Electronics-SAE-J1939-DEMO.dbc"
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChildPlatform]:
+    databases = [FLEET_DBC, *(path for path in (GNSS, J1939) if path.exists())]
+    options = [part for path in databases for part in ("--dbc", str(path))]
+    with ChildPlatform(tmp_path_factory.mktemp("platform"), 0, 0, 0, *options) as running:
+        yield running
+
+
+@pytest.fixture
+def http(platform: ChildPlatform) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=platform.url, headers={"X-API-Key": platform.key}, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def live_warehouse(platform: ChildPlatform) -> Iterator[Warehouse]:
+    connected = Warehouse.connect(WarehouseSettings(url=platform.clickhouse_url))
+    yield connected
+    connected.close()

@@ -1,0 +1,39 @@
+"""What tests of a running platform do again and again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from canfleet.child import ChildPlatform
+from pipeline.clickhouse.client import Warehouse
+
+
+def canfleet(platform: ChildPlatform, *arguments: str, key: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command against the platform."""
+    command = [sys.executable, "-m", "canfleet", *arguments, "--url", platform.url, "--key", key or platform.key]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def as_json(done: subprocess.CompletedProcess[str]) -> Any:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def eventually(read: Callable[[], Any], wanted: Callable[[Any], bool], timeout_s: float = 30.0) -> Any:
+    """The first value read that is as wanted, or the last one."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        value = read()
+        if wanted(value) or time.monotonic() > deadline:
+            return value
+        time.sleep(0.1)
+
+
+def count(warehouse: Warehouse, table: str, vehicles: str, what: str = "count()") -> int:
+    rows = warehouse.rows(f"SELECT {what} AS n FROM {table} WHERE vehicle_id LIKE {{like:String}}", {"like": vehicles})
+    return int(rows[0]["n"])
