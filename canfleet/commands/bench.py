@@ -25,6 +25,8 @@ from canfleet.child import ChildPlatform
 from pipeline.errors import CanfleetError, ConfigError
 
 _DECODED_FRAMES = 500_000
+_FILE_WIDTH = 140
+"""Columns of tables that go into a file or a pipe."""
 
 
 class Part(StrEnum):
@@ -56,6 +58,8 @@ def bench(
     if (log is None) != (dbc is None):
         raise ConfigError("--log and --dbc go together: a recorded log, and the database that decodes it")
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = _FILE_WIDTH
     parts = only or list(Part)
     running = None if url is None else Target(url, key, clickhouse)
     document: dict[str, Any] = {"machine": _machine()}
