@@ -25,6 +25,7 @@ _ROLES: Final = (
     ("ray/", "Ray"),
     ("canfleet up", "canfleet up"),
 )
+_MACHINE: Final = Path("/proc/stat")
 LOAD_GENERATOR: Final = "load generator"
 """The role of this process: it makes the frames, sends them and measures."""
 
@@ -50,6 +51,12 @@ def parse_stat(stat: str) -> tuple[int, float, int]:
     """
     fields = stat[stat.rindex(")") + 2 :].split()
     return int(fields[1]), (int(fields[11]) + int(fields[12])) / _TICKS, int(fields[21]) * _PAGE
+
+
+def parse_machine(stat: str) -> float:
+    """CPU seconds that all cores together have worked, or were taken away by a host, of the text of /proc/stat."""
+    user, nice, system, _, _, interrupt, soft, stolen, *_ = map(int, stat.splitlines()[0].split()[1:])
+    return (user + nice + system + interrupt + soft + stolen) / _TICKS
 
 
 def family(pid: int) -> dict[int, Usage]:
@@ -87,12 +94,13 @@ class Meter:
         self._first: dict[int, Usage] = {}
         self._last: dict[int, Usage] = {}
         self._peak: dict[int, int] = {}
-        self._began_s = 0.0
+        self._began_s = self._machine_s = 0.0
         self._took_s = 0.0
 
     def start(self) -> None:
         """Begin."""
         self._began_s = time.monotonic()
+        self._machine_s = parse_machine(_MACHINE.read_text())
         self._first = self._read()
         self._last = dict(self._first)
         self.look()
@@ -107,14 +115,19 @@ class Meter:
         """End."""
         self.look()
         self._took_s = time.monotonic() - self._began_s
+        self._machine_s = parse_machine(_MACHINE.read_text()) - self._machine_s
 
     def report(self, frames: int) -> dict[str, Any]:
-        """`roles` and `total`, each with cpu_s, cores (mean), cpu_s_per_million frames and peak rss_mib."""
-        used = (
+        """`roles` and `total`, each with cpu_s, cores (mean), cpu_s_per_million frames and peak rss_mib.
+
+        `other_cores` is what everything else on the machine used meanwhile: a measurement wants it to be near 0.
+        """
+        used = [
             (u.role, u.cpu_s - self._first[p].cpu_s if p in self._first else u.cpu_s) for p, u in self._last.items()
-        )
-        peaks = ((self._last[pid].role, rss) for pid, rss in self._peak.items())
-        return account(used, peaks, frames, self._took_s)
+        ]
+        peaks = [(self._last[pid].role, rss) for pid, rss in self._peak.items()]
+        other_s = max(0.0, self._machine_s - sum(cpu_s for _, cpu_s in used))
+        return account(used, peaks, frames, self._took_s) | {"other_cores": other_s / self._took_s}
 
     def _read(self) -> dict[int, Usage]:
         found = family(self._pid) if self._pid is not None else {}

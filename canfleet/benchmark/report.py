@@ -176,6 +176,7 @@ def _print_processes(console: Console, run: dict[str, Any]) -> None:
             f"{one['rss_mib']:,.0f}",
         )
     console.print(table)
+    console.print(f"  other processes on the machine used {processes['other_cores']:.2f} cores meanwhile")
     if processes["total"]["cpu_s"]:
         console.print(
             f"  1,000 messages cost {cost_per_thousand(run) * 1e6:.3f} millionths of a dollar of CPU "

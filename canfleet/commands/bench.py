@@ -46,6 +46,7 @@ def bench(
     only: Annotated[list[Part] | None, typer.Option(help="Run this part; may be repeated. All by default.")] = None,
     log: Annotated[Path | None, typer.Option(help="Decode this recorded log too; --dbc decodes it.")] = None,
     dbc: Annotated[Path | None, typer.Option(help="The database of --log.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Configuration of the platforms that are started.")] = None,
     url: Annotated[str | None, typer.Option(help="Load a running platform instead of a fresh one.")] = None,
     key: Annotated[str, typer.Option(envvar="CANFLEET_KEY", help="With --url: an API key.")] = "",
     clickhouse: Annotated[str, typer.Option(help="With --url: its ClickHouse.")] = "http://127.0.0.1:8123",
@@ -70,13 +71,13 @@ def bench(
         bars += report.kernel_bars(kernels)
         report.print_kernels(console, kernels)
     if Part.LOAD in parts:
-        with _target(running, console) as target:
+        with _target(running, config, console) as target:
             traffic = Traffic(rate, duration, vehicles, loading.INJECTIONS)
             document["load"] = run = _noting_load(lambda: loading.measure_load(target, traffic))
         bars += report.load_bars(run)
         report.print_run(console, "Load", run)
     if Part.SUSTAINED in parts:
-        with _target(running, console) as target:
+        with _target(running, config, console) as target:
             traffic = Traffic(sustained_rate, sustained_duration, vehicles)
             document["sustained"] = run = _noting_load(lambda: loading.measure_sustained(target, traffic))
         bars += report.sustained_bars(run)
@@ -100,13 +101,17 @@ def _kernels(vehicles: int, log: Path | None, dbc: Path | None) -> dict[str, Any
 
 
 @contextmanager
-def _target(running: Target | None, console: Console) -> Iterator[Target]:
+def _target(running: Target | None, config: Path | None, console: Console) -> Iterator[Target]:
     """The running platform, or a fresh one on a temporary folder and free ports, stopped afterwards."""
     if running is not None:
         yield running
         return
     console.print("starting a platform …")
-    with tempfile.TemporaryDirectory(prefix="canfleet-bench-") as folder, ChildPlatform(Path(folder)) as child:
+    more = () if config is None else ("--config", str(config))
+    with (
+        tempfile.TemporaryDirectory(prefix="canfleet-bench-") as folder,
+        ChildPlatform(Path(folder), 0, 0, 0, *more) as child,
+    ):
         try:
             yield Target(child.url, child.key, child.clickhouse_url, child.pid)
         except (CanfleetError, OSError, ExceptionGroup) as error:

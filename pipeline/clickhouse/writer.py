@@ -43,6 +43,23 @@ SIGNALS: Final[pa.Schema] = pa.schema(
 )
 """Rows of `signals`; NaN and infinities are stored, and left out of the rollups."""
 
+MINUTES: Final[pa.Schema] = pa.schema(
+    [
+        pa.field("fleet", _NAME, nullable=False),
+        pa.field("vehicle_id", _NAME, nullable=False),
+        pa.field("signal", _NAME, nullable=False),
+        pa.field("message", _NAME, nullable=False),
+        pa.field("timestamp", pa.uint32(), nullable=False),
+        pa.field("count", pa.uint64(), nullable=False),
+        pa.field("min", pa.float64(), nullable=False),
+        pa.field("max", pa.float64(), nullable=False),
+        pa.field("sum", pa.float64(), nullable=False),
+        pa.field("last", pa.binary(16), nullable=False),
+    ]
+)
+"""Partial aggregates of one series and minute: `timestamp` in seconds, `last` little-endian, the value's bits in the
+low 64 and its time in microseconds in the high 64."""
+
 ANOMALIES: Final[pa.Schema] = pa.schema(
     [
         pa.field("fleet", pa.utf8(), nullable=False),
@@ -108,8 +125,12 @@ class Writer:
         self._insert("frames", FRAMES, rows, token)
 
     def insert_signals(self, rows: Rows, token: str) -> None:
-        """Insert rows of schema `SIGNALS`; both rollups follow in the same call."""
+        """Insert rows of schema `SIGNALS`. The rollups learn of them by `insert_minutes`."""
         self._insert("signals", SIGNALS, in_table_order(_one_batch(rows)), token)
+
+    def insert_minutes(self, rows: Rows, token: str) -> None:
+        """Insert rows of schema `MINUTES` into the rollup by minute; that by hour follows in the same call."""
+        self._insert("signals_1m_states", MINUTES, in_table_order(_one_batch(rows)), token)
 
     def insert_anomalies(self, rows: Rows, token: str) -> None:
         """Insert rows of schema `ANOMALIES`."""

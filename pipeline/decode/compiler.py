@@ -11,21 +11,37 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.decode.exact import EXACT_OFFSET_BOUND, EXACT_SCALE_BOUND
 from pipeline.decode.matching import build_slots
-from pipeline.decode.tables import EXACT, FLOAT_16, FLOAT_32, FLOAT_64, LINEAR, UNSIGNED_64, Tables
+from pipeline.decode.tables import (
+    BLOCK,
+    EXACT,
+    FLOAT_16,
+    FLOAT_32,
+    FLOAT_64,
+    LANES,
+    LINEAR,
+    MULTIPLEXER,
+    NEVER,
+    NODE,
+    SIGNAL,
+    UNSIGNED_64,
+    Tables,
+)
 
 if TYPE_CHECKING:
     from cantools.database.can import Message, Signal
 
 _EXACT_IN_FLOAT = 1 << 53
+_ALL_ONES = (1 << 64) - 1
 _FLOAT_KINDS = {16: FLOAT_16, 32: FLOAT_32, 64: FLOAT_64}
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a signal's bits are; the fields are those of `Tables`."""
+    """Where a signal's bits are; the fields are those of `SIGNAL`."""
 
     bytes_needed: int
     base: int
@@ -35,7 +51,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
-    """How a signal's bits become a value; the fields are those of `Tables`."""
+    """How a signal's bits become a value; the fields are those of `SIGNAL`."""
 
     kind: int
     scale: float = 1.0
@@ -102,27 +118,18 @@ def _whole(number: float) -> bool:
 
 
 @dataclass
-class _Columns:
-    """Growing columns of `Tables`."""
+class _Rows:
+    """Growing columns of `Tables`; a record is a dictionary by field."""
 
-    lists: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in Tables._fields})
-
-    def add(self, **values: Any) -> None:  # noqa: ANN401 - any column's element
-        for name, value in values.items():
-            self.lists[name].append(value)
-
-    def size(self, name: str) -> int:
-        return len(self.lists[name])
-
-
-_DTYPES: Mapping[str, type[np.generic]] = {
-    **dict.fromkeys(("profile_has_pgn", "message_plain", "big_endian", "nine_bytes", "scaled"), np.bool_),
-    **dict.fromkeys(("multiplexer_raw",), np.bool_),
-    **dict.fromkeys(("slot_key", "shift", "mask", "sign", "exact_offset_low"), np.uint64),
-    **dict.fromkeys(("scale", "offset"), np.float64),
-    **dict.fromkeys(("exact_scale", "exact_offset_high", "case_value"), np.int64),
-    "kind": np.uint8,
-}
+    message_bound: list[int] = field(default_factory=list)
+    message_root: list[int] = field(default_factory=list)
+    signal: list[dict[str, Any]] = field(default_factory=list)
+    node: list[dict[str, Any]] = field(default_factory=list)
+    node_signal: list[int] = field(default_factory=list)
+    block: list[dict[str, Any]] = field(default_factory=list)
+    multiplexer: list[dict[str, Any]] = field(default_factory=list)
+    case_value: list[int] = field(default_factory=list)
+    case_node: list[int] = field(default_factory=list)
 
 
 def compile_tables(
@@ -137,58 +144,73 @@ def compile_tables(
         slots: message index by key of `pipeline.decode.matching`.
         profile_has_pgn: for each profile, whether `slots` has group keys of it.
     """
-    columns = _Columns()
-    for name in ("node_signal_start", "node_multiplexer_start", "multiplexer_case_start"):
-        columns.lists[name].append(0)
-    for message, signals in messages:
-        _add_message(columns, message, signals)
-    arrays = {name: np.array(column, _DTYPES.get(name, np.int32)) for name, column in columns.lists.items()}
-    arrays["slot_key"], arrays["slot_message"] = build_slots(slots)
-    arrays["profile_has_pgn"] = np.array(profile_has_pgn, np.bool_)
-    return Tables(**arrays)
-
-
-def _add_message(columns: _Columns, message: Message, signals: Sequence[Signal]) -> None:
-    first = columns.size("kind")
-    for signal in signals:
-        _add_signal(columns, signal)
-    kinds = columns.lists["kind"][first:]
-    bases = columns.lists["base"][first:]
-    needed = columns.lists["bytes_needed"][first:]
-    multiplexed = any(s.is_multiplexer or s.multiplexer_signal is not None for s in signals)
-    root, bound = _Tree(columns, signals, first).root()
-    columns.add(
-        message_first=first,
-        message_count=len(signals),
-        message_plain=not multiplexed and all(k == LINEAR for k in kinds) and max([0, *needed]) <= 8 and not any(bases),
-        message_bytes=max([0, *needed]),
-        message_bound=bound,
-        message_root=root,
+    rows = _Rows()
+    for _, signals in messages:
+        first = len(rows.signal)
+        rows.signal.extend(_signal_row(signal) for signal in signals)
+        root, bound = _Tree(rows, signals, first).root()
+        rows.message_root.append(root)
+        rows.message_bound.append(bound)
+    slot_key, slot_message = build_slots(slots)
+    return Tables(
+        slot_key=slot_key,
+        slot_message=slot_message,
+        profile_has_pgn=np.array(profile_has_pgn, np.bool_),
+        message_bound=np.array(rows.message_bound, np.int32),
+        message_root=np.array(rows.message_root, np.int32),
+        signal=_records(rows.signal, SIGNAL),
+        node=_records(rows.node, NODE),
+        node_signal=np.array(rows.node_signal, np.int32),
+        block=_records(rows.block, BLOCK),
+        multiplexer=_records(rows.multiplexer, MULTIPLEXER),
+        case_value=np.array(rows.case_value, np.int64),
+        case_node=np.array(rows.case_node, np.int32),
     )
 
 
-def _add_signal(columns: _Columns, signal: Signal) -> None:
+def _records(rows: Sequence[Mapping[str, Any]], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """One record for each row. The padding is zero, so that equal databases give equal bytes to hash."""
+    records = np.zeros(len(rows), dtype)
+    for name in dtype.names or ():
+        for index, row in enumerate(rows):
+            records[name][index] = row[name]
+    return records
+
+
+def _signal_row(signal: Signal) -> dict[str, Any]:
     how = arithmetic(signal)
     if isinstance(how, str):
         raise TypeError(f"signal {signal.name} was to be left out: {how}")
     big_endian = signal.byte_order == "big_endian"
     where = position(signal.start, signal.length, big_endian)
-    columns.add(
-        bytes_needed=where.bytes_needed,
-        base=where.base,
-        shift=where.shift,
-        nine_bytes=where.nine_bytes,
-        mask=(1 << signal.length) - 1,
-        sign=1 << (signal.length - 1) if signal.is_signed and not signal.conversion.is_float else 0,
-        big_endian=big_endian,
-        kind=how.kind,
-        scaled=how.scaled,
-        scale=how.scale,
-        offset=how.offset,
-        exact_scale=how.exact_scale,
-        exact_offset_high=how.exact_offset >> 64,
-        exact_offset_low=how.exact_offset & ((1 << 64) - 1),
-    )
+    return {
+        "bytes_needed": where.bytes_needed,
+        "base": where.base,
+        "shift": where.shift,
+        "nine_bytes": where.nine_bytes,
+        "mask": (1 << signal.length) - 1,
+        "sign": 1 << (signal.length - 1) if signal.is_signed and not signal.conversion.is_float else 0,
+        "big_endian": big_endian,
+        "kind": how.kind,
+        "scaled": how.scaled,
+        "scale": how.scale,
+        "offset": how.offset,
+        "exact_scale": how.exact_scale,
+        "exact_offset_high": how.exact_offset >> 64,
+        "exact_offset_low": how.exact_offset & _ALL_ONES,
+    }
+
+
+def _block_rows(signals: Mapping[int, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Blocks of the signals, by catalogue index, in their order; none unless each of them fits into one."""
+    if any(s["kind"] != LINEAR or s["bytes_needed"] > 8 for s in signals.values()):
+        return []
+    lanes = [{**s, "swap": _ALL_ONES if s["big_endian"] else 0, "signal": index} for index, s in signals.items()]
+    lanes += [dict.fromkeys(BLOCK.fields or (), 0)] * (-len(lanes) % LANES)
+    return [
+        {name: [lane[name] for lane in lanes[start : start + LANES]] for name in BLOCK.fields or ()}
+        for start in range(0, len(lanes), LANES)
+    ]
 
 
 class _Tree:
@@ -200,8 +222,8 @@ class _Tree:
     names it, as cantools has it.
     """
 
-    def __init__(self, columns: _Columns, signals: Sequence[Signal], first: int) -> None:
-        self._columns = columns
+    def __init__(self, rows: _Rows, signals: Sequence[Signal], first: int) -> None:
+        self._rows = rows
         self._signals = signals
         self._first = first
         self._nodes: dict[tuple[int, ...], tuple[int, int]] = {}
@@ -223,18 +245,36 @@ class _Tree:
             cases = self._cases(index)
             if cases:
                 branches.append((index, [(value, *self._node(below)) for value, below in cases]))
-        lists = self._columns.lists
-        node = len(lists["node_signal_start"]) - 1
-        lists["node_signal"].extend(self._first + index for index in members)
+        rows = self._rows
+        multiplexer_start = len(rows.multiplexer)
         for index, cases_with_nodes in branches:
             bound += max(most for _, _, most in cases_with_nodes)
-            lists["multiplexer_signal"].append(self._first + index)
-            lists["multiplexer_raw"].append(self._is_raw(index))
-            lists["case_value"].extend(value for value, _, _ in cases_with_nodes)
-            lists["case_node"].extend(child for _, child, _ in cases_with_nodes)
-            lists["multiplexer_case_start"].append(len(lists["case_value"]))
-        lists["node_signal_start"].append(len(lists["node_signal"]))
-        lists["node_multiplexer_start"].append(len(lists["multiplexer_signal"]))
+            case_start = len(rows.case_value)
+            rows.case_value.extend(value for value, _, _ in cases_with_nodes)
+            rows.case_node.extend(child for _, child, _ in cases_with_nodes)
+            rows.multiplexer.append(
+                {
+                    "signal": self._first + index,
+                    "case_start": case_start,
+                    "case_end": len(rows.case_value),
+                    "raw": self._is_raw(index),
+                }
+            )
+        signals = {self._first + index: rows.signal[self._first + index] for index in members}
+        blocks = _block_rows(signals)
+        node = len(rows.node)
+        rows.node.append(
+            {
+                "block_start": len(rows.block),
+                "block_bytes": max(s["bytes_needed"] for s in signals.values()) if blocks else NEVER,
+                "signal_start": len(rows.node_signal),
+                "signal_end": len(rows.node_signal) + len(signals),
+                "multiplexer_start": multiplexer_start,
+                "multiplexer_end": len(rows.multiplexer),
+            }
+        )
+        rows.block.extend(blocks)
+        rows.node_signal.extend(signals)
         self._nodes[members] = node, bound
         return node, bound
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,7 @@ from pipeline.decode.catalogue import Catalogue
 from pipeline.decode.decoded import Decoded
 from pipeline.decode.kernels import decode_frames
 from pipeline.decode.matching import match_frames
+from pipeline.decode.tables import LANES
 from pipeline.frames.columns import FrameColumns
 from pipeline.types import I32
 
@@ -60,12 +61,12 @@ class Decoder:
             tables.message_bound,
             _input(frames.arbitration_id, np.uint32),
             _input(frames.is_extended, np.bool_),
-            _input(np.empty(0, np.int32) if profile is None else profile, np.int32),
+            _ALL_DEFAULT if profile is None else _input(profile, np.int32),
             message,
         )
-        self._row = _grown(self._row, bound)
-        self._signal = _grown(self._signal, bound)
-        self._value = _grown(self._value, bound)
+        self._row = _grown(self._row, bound + LANES)
+        self._signal = _grown(self._signal, bound + LANES)
+        self._value = _grown(self._value, bound + LANES)
         written, truncated, unknown = decode_frames(
             tables,
             message,
@@ -112,7 +113,13 @@ def _grown(buffer: NDArray[_Element], size: int) -> NDArray[_Element]:
 
 
 def _input(column: NDArray[_Element], dtype: type[_Element]) -> NDArray[_Element]:
-    """`column` as the one array type the kernels are compiled for: contiguous, aligned, read-only. Mostly a view."""
+    """`column` as the one array type the kernels are compiled for: contiguous, aligned, read-only. Mostly itself."""
+    flags = column.flags
+    if column.dtype == dtype and flags.c_contiguous and flags.aligned and not flags.writeable:
+        return column
     column = np.require(column, dtype, ["C", "A"]).view()
     column.flags.writeable = False
     return column
+
+
+_ALL_DEFAULT: Final = _input(np.empty(0, np.int32), np.int32)

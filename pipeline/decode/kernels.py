@@ -3,21 +3,26 @@
 A signal is read from one 8-byte word around it: load, swap if big endian, shift, mask, extend the sign, convert,
 multiply, add. LLVM turns the byte-wise loads into one (swapping) load. Multiplication and addition stay two
 operations, each rounded, as Python does them: numba emits no contraction without fastmath.
+
+Signals of common kinds in the first word are read by blocks of eight, the others one by one.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numba import njit
 
 from pipeline.decode.exact import multiply_add
-from pipeline.decode.tables import EXACT, FLOAT_32, FLOAT_64, LINEAR, UNSIGNED_64, Tables
-from pipeline.types import F64, I32, U8
+from pipeline.decode.lanes import decode_block
+from pipeline.decode.tables import EXACT, FLOAT_32, FLOAT_64, LANES, LINEAR, UNSIGNED_64, Tables
+from pipeline.types import F64, I32, I64, U8
 
 _UNKNOWN = -1
 
 
-@njit(cache=True, nogil=True, fastmath=False)
+@njit(cache=True, nogil=True, fastmath=False, forceinline=True)
 def _word(payload: U8, at: int) -> np.uint64:
     """Bytes `at` to `at + 7`, little endian; zero beyond the payload's end."""
     if at + 8 <= payload.size:
@@ -39,7 +44,7 @@ def _word(payload: U8, at: int) -> np.uint64:
     return word
 
 
-@njit(cache=True, nogil=True, fastmath=False)
+@njit(cache=True, nogil=True, fastmath=False, forceinline=True)
 def _swap(word: np.uint64) -> np.uint64:
     """Reverse the bytes; LLVM recognises it as one instruction."""
     mask = np.uint64(0x00FF00FF00FF00FF)
@@ -49,23 +54,23 @@ def _swap(word: np.uint64) -> np.uint64:
     return (word >> np.uint64(32)) | (word << np.uint64(32))
 
 
-@njit(cache=True, nogil=True, fastmath=False)
-def _raw(t: Tables, j: int, payload: U8, start: int) -> np.uint64:
-    """The bits of signal `j`, in a frame whose data begins at `start` and holds the signal wholly."""
-    at = start + t.base[j]
+@njit(cache=True, nogil=True, fastmath=False, forceinline=True)
+def _raw(s: Any, payload: U8, start: int) -> np.uint64:  # noqa: ANN401 - SIGNAL record
+    """The bits of signal `s`, in a frame whose data begins at `start` and holds the signal wholly."""
+    at = start + s.base
     word = _word(payload, at)
-    shift = t.shift[j]
-    if t.big_endian[j]:
+    shift = s.shift
+    if s.big_endian:
         word = _swap(word)
-    if t.nine_bytes[j]:
+    if s.nine_bytes:
         ninth = np.uint64(payload[at + 8])
-        if t.big_endian[j]:
+        if s.big_endian:
             word = (word << shift) | (ninth >> (np.uint64(8) - shift))
         else:
             word = (word >> shift) | (ninth << (np.uint64(64) - shift))
     else:
         word = word >> shift
-    return word & t.mask[j]
+    return word & s.mask
 
 
 @njit(cache=True, nogil=True, fastmath=False)
@@ -82,21 +87,21 @@ def _half(bits: np.uint64) -> float:
     return -value if (bits >> np.uint64(15)) != np.uint64(0) else value
 
 
-@njit(cache=True, nogil=True, fastmath=False)
-def _scaled(t: Tables, j: int, raw: np.uint64) -> float:
-    """The physical value of signal `j` with bits `raw`."""
-    kind = t.kind[j]
-    sign = t.sign[j]
+@njit(cache=True, nogil=True, fastmath=False, forceinline=True)
+def _scaled(s: Any, raw: np.uint64) -> float:  # noqa: ANN401 - SIGNAL record
+    """The physical value of signal `s` with bits `raw`."""
+    kind = s.kind
+    sign = s.sign
     integer = np.int64((raw ^ sign) - sign)
     if kind == LINEAR:
-        return np.float64(integer) * t.scale[j] + t.offset[j]
+        return np.float64(integer) * s.scale + s.offset
     if kind == UNSIGNED_64:
-        return np.float64(raw) * t.scale[j] + t.offset[j]
+        return np.float64(raw) * s.scale + s.offset
     if kind == EXACT:
         negative = (raw & sign) != np.uint64(0)
         magnitude = np.uint64(0) - np.uint64(integer) if negative else raw
-        whole = multiply_add(magnitude, negative, t.exact_scale[j], t.exact_offset_high[j], t.exact_offset_low[j])
-        return whole + t.offset[j]
+        whole = multiply_add(magnitude, negative, s.exact_scale, s.exact_offset_high, s.exact_offset_low)
+        return whole + s.offset
     if kind == FLOAT_32:
         value = np.float64(np.uint32(raw).view(np.float32))
     elif kind == FLOAT_64:
@@ -104,79 +109,42 @@ def _scaled(t: Tables, j: int, raw: np.uint64) -> float:
     else:
         value = _half(raw)
     # an unscaled float is given as it is: -0.0 + 0.0 would lose its sign
-    return value * t.scale[j] + t.offset[j] if t.scaled[j] else value
+    return value * s.scale + s.offset if s.scaled else value
 
 
-@njit(cache=True, nogil=True, fastmath=False)
-def _case(t: Tables, x: int, value: np.int64) -> int:
+@njit(cache=True, nogil=True, fastmath=False, forceinline=True)
+def _case(case_value: I64, case_node: I32, x: Any, value: np.int64) -> int:  # noqa: ANN401 - MULTIPLEXER record
     """Node that `value` of multiplexer `x` adds, or _UNKNOWN. Binary search."""
-    low, high = t.multiplexer_case_start[x], t.multiplexer_case_start[x + 1]
+    low, high = x.case_start, x.case_end
     end = high
     while low < high:
         middle = (low + high) >> 1
-        if t.case_value[middle] < value:
+        if case_value[middle] < value:
             low = middle + 1
         else:
             high = middle
-    return t.case_node[low] if low < end and t.case_value[low] == value else _UNKNOWN
+    return case_node[low] if low < end and case_value[low] == value else _UNKNOWN
 
 
-@njit(cache=True, nogil=True, fastmath=False)
-def _multiplexed_node(t: Tables, x: int, payload: U8, start: int) -> int:
-    """Node that the frame's value of multiplexer `x` adds, or _UNKNOWN."""
-    j = t.multiplexer_signal[x]
-    raw = _raw(t, j, payload, start)
-    if t.multiplexer_raw[x]:
-        if t.kind[j] == UNSIGNED_64 and (raw >> np.uint64(63)) != np.uint64(0):
-            return _UNKNOWN
-        return _case(t, x, np.int64((raw ^ t.sign[j]) - t.sign[j]))
-    value = _scaled(t, j, raw)
-    if not -9.2e18 < value < 9.2e18:
-        return _UNKNOWN
-    return _case(t, x, np.int64(value))
-
-
-@njit(cache=True, nogil=True, fastmath=False)
-def _decode_walk(
-    t: Tables,
-    m: int,
+@njit(cache=True, nogil=True, fastmath=False, forceinline=True)
+def _multiplexed_node(
+    case_value: I64,
+    case_node: I32,
+    x: Any,  # noqa: ANN401 - MULTIPLEXER record
+    s: Any,  # noqa: ANN401 - its SIGNAL record
     payload: U8,
     start: int,
-    size: int,
-    frame: int,
-    row: I32,
-    signal: I32,
-    value: F64,
-    written: int,
-    stack: I32,
-) -> tuple[int, int, bool]:
-    """Decode one frame node by node. Returns values written so far, truncated signals, unknown multiplexer."""
-    truncated = 0
-    unknown = False
-    stack[0] = t.message_root[m]
-    depth = 1
-    while depth > 0:
-        depth -= 1
-        node = stack[depth]
-        for k in range(t.node_signal_start[node], t.node_signal_start[node + 1]):
-            j = t.node_signal[k]
-            if t.bytes_needed[j] > size:
-                truncated += 1
-                continue
-            row[written] = frame
-            signal[written] = j
-            value[written] = _scaled(t, j, _raw(t, j, payload, start))
-            written += 1
-        for x in range(t.node_multiplexer_start[node], t.node_multiplexer_start[node + 1]):
-            if t.bytes_needed[t.multiplexer_signal[x]] > size:
-                continue
-            child = _multiplexed_node(t, x, payload, start)
-            if child == _UNKNOWN:
-                unknown = True
-            else:
-                stack[depth] = child
-                depth += 1
-    return written, truncated, unknown
+) -> int:
+    """Node that the frame's value of multiplexer `x` adds, or _UNKNOWN."""
+    raw = _raw(s, payload, start)
+    if x.raw:
+        if s.kind == UNSIGNED_64 and (raw >> np.uint64(63)) != np.uint64(0):
+            return _UNKNOWN
+        return _case(case_value, case_node, x, np.int64((raw ^ s.sign) - s.sign))
+    value = _scaled(s, raw)
+    if not -9.2e18 < value < 9.2e18:
+        return _UNKNOWN
+    return _case(case_value, case_node, x, np.int64(value))
 
 
 @njit(cache=True, nogil=True, fastmath=False)
@@ -190,7 +158,8 @@ def decode_frames(
         message: int32[n] from `match_frames`.
         offsets: int32[n + 1], bounds of each frame's data in `payload`.
         payload: uint8[...].
-        row, signal, value: int32, int32, float64 outputs, at least as long as the bound `match_frames` returned.
+        row, signal, value: int32, int32, float64 outputs, at least LANES longer than the bound `match_frames`
+            returned; what follows the values written is undefined.
 
     Returns:
         Values written, signals not wholly present, frames with an unknown multiplexer value.
@@ -199,30 +168,49 @@ def decode_frames(
     truncated = 0
     unknown = 0
     # a frame enters each multiplexer at most once
-    stack = np.empty(t.multiplexer_signal.size + 1, np.int32)
+    stack = np.empty(t.multiplexer.size + 1, np.int32)
     for i in range(message.size):
         m = message[i]
         if m < 0:
             continue
         start = np.int64(offsets[i])
         size = np.int64(offsets[i + 1]) - start
-        if t.message_plain[m] and size >= t.message_bytes[m]:
-            word = _word(payload, start)
-            swapped = _swap(word)
-            j = np.uint64(t.message_first[m])
-            end = j + np.uint64(t.message_count[m])
-            out = np.uint64(written)
-            while j < end:
-                raw = ((swapped if t.big_endian[j] else word) >> t.shift[j]) & t.mask[j]
-                sign = t.sign[j]
-                row[out] = i
-                signal[out] = j
-                value[out] = np.float64(np.int64((raw ^ sign) - sign)) * t.scale[j] + t.offset[j]
-                j += np.uint64(1)  # unsigned: no index needs a check for wrap-around
-                out += np.uint64(1)
-            written += t.message_count[m]
-        else:
-            written, cut, strange = _decode_walk(t, m, payload, start, size, i, row, signal, value, written, stack)
-            truncated += cut
-            unknown += strange
+        word = _word(payload, start)
+        both = word ^ _swap(word)
+        strange = False
+        stack[0] = t.message_root[np.uint64(m)]
+        depth = 1
+        while depth > 0:
+            depth -= 1
+            node = t.node[np.uint64(stack[depth])]
+            if size >= node.block_bytes:
+                count = node.signal_end - node.signal_start
+                block = node.block_start
+                for out in range(written, written + count, LANES):
+                    decode_block(t.block[np.uint64(block)], word, both, np.int32(i), row, signal, value, np.uint64(out))
+                    block += 1
+                written += count
+            else:
+                for k in range(node.signal_start, node.signal_end):
+                    j = t.node_signal[k]
+                    s = t.signal[j]
+                    if s.bytes_needed > size:
+                        truncated += 1
+                        continue
+                    row[written] = i
+                    signal[written] = j
+                    value[written] = _scaled(s, _raw(s, payload, start))
+                    written += 1
+            for k in range(node.multiplexer_start, node.multiplexer_end):
+                x = t.multiplexer[k]
+                s = t.signal[x.signal]
+                if s.bytes_needed > size:
+                    continue
+                child = _multiplexed_node(t.case_value, t.case_node, x, s, payload, start)
+                if child == _UNKNOWN:
+                    strange = True
+                else:
+                    stack[depth] = child
+                    depth += 1
+        unknown += strange
     return written, truncated, unknown

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.clickhouse.writer import ANOMALIES, DEAD_LETTERS, FRAMES, SIGNALS
+from pipeline.clickhouse.writer import ANOMALIES, DEAD_LETTERS, FRAMES, MINUTES, SIGNALS
 from pipeline.decode.catalogue import Catalogue
 from pipeline.frames.schema import CANONICAL, TIMESTAMP
+from pipeline.shard import minutes
 from pipeline.shard.anomaly_log import Anomaly
 from pipeline.shard.group import Group, concat_columns
 from pipeline.shard.process import Values
-from pipeline.types import I32, I64, Bools
+from pipeline.types import F64, I32, I64, Bools
 from pipeline.vehicles import VehicleIndex
 
 
@@ -29,6 +31,15 @@ class Processed:
     def n_bytes(self) -> int:
         """Memory it holds, roughly."""
         return self.group.n_bytes + 16 * len(self.values.row)
+
+
+class ValueColumns(NamedTuple):
+    """Decoded values of an insert: int32[m], int32[m], int64[m] in microseconds, float64[m]."""
+
+    vehicle: I32
+    signal: I32
+    timestamp: I64
+    value: F64
 
 
 class NameColumns:
@@ -117,10 +128,8 @@ def frame_rows(items: Sequence[Processed], keep: Bools | None, names: NameColumn
     return batch if keep is None else batch.filter(pa.array(keep))
 
 
-def signal_rows(
-    items: Sequence[Processed], keep: Bools | None, catalogue: Catalogue, names: NameColumns
-) -> pa.RecordBatch:
-    """Rows of `signals`; arguments as for `frame_rows`."""
+def value_columns(items: Sequence[Processed], keep: Bools | None) -> ValueColumns:
+    """The decoded values of all items, those of late duplicates left out; arguments as for `frame_rows`."""
     vehicle, timestamp = _per_value(items)
     signal = np.concatenate([item.values.signal for item in items])
     value = np.concatenate([item.values.value for item in items])
@@ -129,16 +138,44 @@ def signal_rows(
         row = np.concatenate([item.values.row + b for item, b in zip(items, base, strict=True)])
         kept = keep[row]
         vehicle, timestamp, signal, value = vehicle[kept], timestamp[kept], signal[kept], value[kept]
+    return ValueColumns(vehicle, signal, timestamp, value)
+
+
+def signal_rows(values: ValueColumns, names: NameColumns) -> pa.RecordBatch:
+    """Rows of `signals`."""
+    return pa.RecordBatch.from_arrays(
+        [
+            names.fleet(values.vehicle),
+            names.vehicle_id(values.vehicle),
+            pa.array(values.timestamp, TIMESTAMP),
+            names.message(values.signal),
+            names.signal(values.signal),
+            pa.array(values.value),
+        ],
+        schema=SIGNALS,
+    )
+
+
+def minute_rows(rows: I64, names: NameColumns) -> pa.RecordBatch:
+    """Rows of the one-minute rollup from what `Minutes.flush` gave, int64[n, 8]."""
+    vehicle = (rows[:, minutes.KEY] >> 32).astype(np.int32)
+    signal = (rows[:, minutes.KEY] & 0xFFFFFFFF).astype(np.int32)
+    as_float = rows.view(np.float64)
+    last = np.ascontiguousarray(rows[:, [minutes.LAST, minutes.LAST_TIMESTAMP]])
     return pa.RecordBatch.from_arrays(
         [
             names.fleet(vehicle),
             names.vehicle_id(vehicle),
-            pa.array(timestamp, TIMESTAMP),
-            names.message(signal),
             names.signal(signal),
-            pa.array(value),
+            names.message(signal),
+            pa.array((rows[:, minutes.MINUTE] * 60).astype(np.uint32)),
+            pa.array(rows[:, minutes.COUNT].astype(np.uint64)),
+            pa.array(np.ascontiguousarray(as_float[:, minutes.MIN])),
+            pa.array(np.ascontiguousarray(as_float[:, minutes.MAX])),
+            pa.array(np.ascontiguousarray(as_float[:, minutes.SUM])),
+            pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(rows), [None, pa.py_buffer(last)]),
         ],
-        schema=SIGNALS,
+        schema=MINUTES,
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import asdict, dataclass
 from typing import Final
 
 import numpy as np
 import orjson
 
+from pipeline.journal.log import Journal
 from pipeline.shard.ledger import Tally
 from pipeline.types import I64
 
@@ -17,6 +19,10 @@ INTENT: Final = 2
 """The next insert: which offsets, less which late duplicates. Synced before the insert is sent."""
 STORED: Final = 3
 """ClickHouse confirmed everything before an offset."""
+ROLLUP: Final = 4
+"""The next insert into the rollups: which offsets. Synced before the insert is sent."""
+ROLLED_UP: Final = 5
+"""ClickHouse confirmed the rollups of everything before an offset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,27 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
+class Rollup:
+    """The values of offsets `[start, end)`, all of them stored, go into the rollups as one insert."""
+
+    start: int
+    end: int
+
+    def token(self, shard: str) -> str:
+        """The insert's deduplication token."""
+        return f"{shard}/{self.start}-{self.end}/minutes"
+
+    def encode(self) -> bytes:
+        """As the payload of a ROLLUP or ROLLED_UP record."""
+        return orjson.dumps({"start": self.start, "end": self.end})
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Rollup:
+        """Read what `encode` wrote."""
+        return cls(**orjson.loads(payload))
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """Everything before `end` is in ClickHouse; `tallies` is what the last insert added to the ledger."""
 
@@ -64,3 +91,15 @@ class Stored:
         """Read what `encode` wrote."""
         document = orjson.loads(payload)
         return cls(document["end"], {fleet: Tally(**counts) for fleet, counts in document["tallies"].items()})
+
+
+def note(journal: Journal, lock: threading.Lock, kind: int, payload: bytes, *, durable: bool) -> None:
+    """Append one small record to a journal that others write to as well; sync it where the next step relies on it.
+
+    Raises:
+        JournalError: the disk refused.
+    """
+    with lock:
+        journal.append(kind, payload)
+        if durable:
+            journal.sync()

@@ -123,7 +123,7 @@ class Shard:
         for warning in state.warnings:
             log.warning("%s: %s", self.name, warning)
         self._processed_to = self._journal.durable_end
-        self._storer.resume(state.stored_to, self._processed_to, state.open_intent)
+        self._storer.resume(state, self._processed_to)
 
     # -- intake -------------------------------------------------------------------------------------------------
 
@@ -202,10 +202,11 @@ class Shard:
             arrays = {f"vehicles.{key}": array for key, array in self.vehicles.snapshot().items()}
             arrays |= {f"duplicates.{key}": array for key, array in self._duplicates.snapshot().items()}
             arrays |= self.processor.snapshot()
-            stored_to = self._storer.stored_to
+            stored_to, rolled_to = self._storer.stored_to, self._storer.rolled_to
             meta: dict[str, Any] = {
                 "processed_to": self._processed_to,
                 "stored_to": stored_to,
+                "rolled_to": rolled_to,
                 "ledger": self.ledger.snapshot(),
                 "anomalies": self.anomaly_log.snapshot(),
                 "fingerprint": self._fingerprint,
@@ -214,7 +215,7 @@ class Shard:
         checkpoint.save(self._folder, _CHECKPOINT, meta, arrays)
         # The checkpoint before this one may be needed if this one is damaged, so its journal stays one round longer.
         self._journal.truncate_before(self._truncate_to)
-        self._truncate_to = max(self._truncate_to, min(processed_to, stored_to))
+        self._truncate_to = max(self._truncate_to, min(processed_to, stored_to, rolled_to))
 
     # -- life ---------------------------------------------------------------------------------------------------
 

@@ -24,12 +24,15 @@ from pipeline.shard.insert_rows import (
     doubtful_frames,
     frame_rows,
     signal_rows,
+    value_columns,
 )
 from pipeline.shard.ledger import Tally
 from pipeline.shard.process import GroupDecoder
-from pipeline.shard.records import Intent, Stored
+from pipeline.shard.records import Intent, Stored, note
+from pipeline.shard.recovery import Recovered
+from pipeline.shard.rollups import Rollups
 from pipeline.submission import decode_accepted
-from pipeline.types import I64
+from pipeline.types import I64, Bools
 from pipeline.vehicles import VehicleIndex
 
 _BACKLOG_RECORD_BYTES = 8 << 20
@@ -75,6 +78,7 @@ class Storer:
         self._settings = settings
         self._cache: deque[Processed] = deque()
         self._cache_lock = threading.Lock()
+        self._rollups = Rollups(name, journal, lock, self._writer, self._names, settings.rollup_interval_s)
         self._current: _Chunk | None = None
         self._cached_from = journal.start
         self._processed_to = journal.start
@@ -85,10 +89,32 @@ class Storer:
         self.open_intent: Intent | None = None
         """An insert that was announced and not confirmed."""
 
-    def resume(self, stored_to: int, processed_to: int, open_intent: Intent | None) -> None:
-        """Start where the journal says: after recovery, before the first `store_next`."""
-        self.stored_to, self.open_intent = stored_to, open_intent
+    def resume(self, state: Recovered, processed_to: int) -> None:
+        """Start where the journal says: after recovery, before the first `store_next`.
+
+        What the rollups lack is read and decoded again, at most what came in `rollup_interval_s`.
+        """
+        self.stored_to, self.open_intent = state.stored_to, state.open_intent
         self._cached_from = self._processed_to = processed_to
+        self._rollups.rolled_to = state.rolled_to
+        self._names.refresh()
+        for intent in state.unrolled:
+            if intent.end > state.stored_to:
+                break
+            if state.open_rollup is not None and intent.start >= state.open_rollup.end:
+                self._rollups.reopen(state.open_rollup)
+                state.open_rollup = None
+            chunk = self._read(intent.start, intent.end, None)
+            items = [item for item in chunk.items if len(item.group)] if chunk is not None else []
+            if items:
+                self._rollups.add(value_columns(items, _keep(items, intent)))
+        if state.open_rollup is not None:
+            self._rollups.reopen(state.open_rollup)
+
+    @property
+    def rolled_to(self) -> int:
+        """The rollups hold everything before this offset."""
+        return self._rollups.rolled_to
 
     def offer(self, processed: Processed) -> None:
         """Queue a processed group; O(1)."""
@@ -111,12 +137,14 @@ class Storer:
         """One insert; returns what it adds to the ledger, None when nothing waits.
 
         Raises:
-            WarehouseAway: nothing was confirmed; call again later, the same insert is sent again.
+            WarehouseAway: the last insert was not confirmed; call again later, the same one is sent again.
             WarehouseError: ClickHouse refused it.
             JournalError: the intent could not be made durable.
         """
+        self._rollups.finish()
         chunk = self._next_chunk()
         if chunk is None:
+            self._rollups.roll_up(self.stored_to)
             return None
         self._current = chunk
         self._names.refresh()
@@ -129,6 +157,8 @@ class Storer:
         self._note(records.STORED, Stored(chunk.end, tallies).encode(), durable=False)
         self.open_intent = self._current = None
         self.stored_to = chunk.end
+        if self._rollups.due():
+            self._rollups.roll_up(self.stored_to)
         return tallies
 
     def _insert(self, chunk: _Chunk, intent: Intent) -> dict[str, Tally]:
@@ -139,13 +169,13 @@ class Storer:
         items = [item for item in chunk.items if len(item.group)]
         if not items:
             return {}
-        keep = None
-        if len(intent.late_duplicates):
-            keep = np.ones(sum(len(item.group) for item in items), np.bool_)
-            keep[intent.late_duplicates] = False
+        keep = _keep(items, intent)
+        values = value_columns(items, keep)
         self._writer.insert_frames(frame_rows(items, keep, self._names), token)
-        self._writer.insert_signals(signal_rows(items, keep, self._catalogue, self._names), token)
-        return self._tallies(items, intent.late_duplicates)
+        self._writer.insert_signals(signal_rows(values, self._names), token)
+        tallies = self._tallies(items, intent.late_duplicates)
+        self._rollups.add(values)
+        return tallies
 
     def _tallies(self, items: list[Processed], late: I64) -> dict[str, Tally]:
         vehicle = np.concatenate([item.group.frames.vehicle for item in items])
@@ -167,10 +197,7 @@ class Storer:
         return rows[stored]
 
     def _note(self, kind: int, payload: bytes, *, durable: bool) -> None:
-        with self._lock:
-            self._journal.append(kind, payload)
-            if durable:
-                self._journal.sync()
+        note(self._journal, self._lock, kind, payload, durable=durable)
 
     def _next_chunk(self) -> _Chunk | None:
         """The insert that failed last time, else the one announced before a restart, else what came since."""
@@ -213,3 +240,12 @@ class Storer:
         if reached == start:
             return None
         return _Chunk(start, reached, items)
+
+
+def _keep(items: list[Processed], intent: Intent) -> Bools | None:
+    """bool[n] over the frames of `items`, False for the intent's late duplicates; None where there are none."""
+    if not len(intent.late_duplicates):
+        return None
+    keep = np.ones(sum(len(item.group) for item in items), np.bool_)
+    keep[intent.late_duplicates] = False
+    return keep

@@ -13,6 +13,7 @@ from pipeline.dedup.filter import DuplicateFilter
 from pipeline.frames.schema import CANONICAL, TIMESTAMP
 from pipeline.shard.anomaly_log import AnomalyLog
 from pipeline.shard.group import build_group
+from pipeline.shard.minutes import Minutes
 from pipeline.shard.process import Processor
 from pipeline.submission import Submission, decode_accepted, encode, encode_accepted
 from pipeline.vehicles import VehicleIndex
@@ -53,6 +54,8 @@ def warm(config: CanfleetConfig, catalogue: Catalogue) -> None:
     owned = {name: np.array(getattr(group.frames, name)) for name in _COLUMNS}
     processor.process(replace(group, frames=replace(group.frames, **owned)), AnomalyLog(), 0)
     processor.windows.aggregate(np.zeros(1, np.int32))
+    gathered = Minutes()
+    gathered.add(np.zeros(1, np.int32), np.zeros(1, np.int32), np.ones(1, np.int64), np.zeros(1))
     for part in (DuplicateFilter, SlidingWindows, processor.latest, processor.series):
         part.warm()
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
+import polars as pl
 import pyarrow as pa
 
-from pipeline.clickhouse.writer import FRAMES, SIGNALS
+from pipeline.clickhouse.writer import FRAMES, MINUTES, SIGNALS, Writer
 from pipeline.frames.schema import CANONICAL, TIMESTAMP
 
 START = 1_700_000_000_000_000
@@ -66,3 +69,44 @@ def frame_rows(frames: pa.RecordBatch, fleet: str = "acme") -> pa.RecordBatch:
     columns = {name: frames.column(name) for name in frames.schema.names}
     columns |= {"fleet": names(np.zeros(n), [fleet]), "received_at": times(np.full(n, START + 60_000_000))}
     return pa.RecordBatch.from_arrays([columns[name] for name in FRAMES.names], schema=FRAMES)
+
+
+def minute_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """What `batch`, rows of `SIGNALS`, adds to the one-minute rollup: rows of `MINUTES`."""
+    decoded = pl.from_arrow(batch)
+    assert isinstance(decoded, pl.DataFrame)
+    key = ["fleet", "vehicle_id", "signal", "message"]
+    grouped = (
+        decoded.with_columns(pl.col(pl.Categorical).cast(pl.String))
+        .filter(pl.col("value").is_finite())
+        .with_columns(pl.col("timestamp").dt.epoch("us").alias("us"))
+        .group_by(*key, pl.col("us") // 60_000_000 * 60, maintain_order=True)
+        .agg(
+            pl.len().alias("count"),
+            pl.col("value").min().alias("min"),
+            pl.col("value").max().alias("max"),
+            pl.col("value").sum().alias("sum"),
+            pl.col("value").sort_by("timestamp").last().alias("last"),
+            pl.col("timestamp").dt.epoch("us").max().alias("newest"),
+        )
+    )
+    newest = zip(grouped["newest"], grouped["last"], strict=True)
+    return pa.RecordBatch.from_arrays(
+        [
+            *(
+                pa.array(grouped[name].to_list(), pa.utf8()).dictionary_encode().cast(MINUTES.field(name).type)
+                for name in key
+            ),
+            pa.array(grouped["us"].to_list(), pa.uint32()),
+            pa.array(grouped["count"].to_list(), pa.uint64()),
+            *(pa.array(grouped[name].to_list(), pa.float64()) for name in ("min", "max", "sum")),
+            pa.array([struct.pack("<dq", value, when) for when, value in newest], pa.binary(16)),
+        ],
+        schema=MINUTES,
+    )
+
+
+def store(writer: Writer, batch: pa.RecordBatch, token: str) -> None:
+    """Values and what they add to the rollups, as a shard stores them."""
+    writer.insert_signals(batch, token)
+    writer.insert_minutes(minute_rows(batch), f"{token}/minutes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from clickhouse_rows import START, names, times
+from clickhouse_rows import START, names, store, times
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,7 +64,7 @@ def history(warehouse: Warehouse) -> tuple[Queries, np.ndarray, np.ndarray]:
         ],
         schema=SIGNALS,
     )
-    Writer(warehouse).insert_signals(batch, "all")
+    store(Writer(warehouse), batch, "all")
     return Queries(warehouse), time, value
 
 

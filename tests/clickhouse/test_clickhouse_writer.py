@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from clickhouse_process import HostProcess
-from clickhouse_rows import START, canonical_frames, frame_rows, names, signal_rows, times
+from clickhouse_rows import START, canonical_frames, frame_rows, names, signal_rows, store, times
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,7 +67,7 @@ def test_rollups_equal_brute_force(warehouse: Warehouse) -> None:
     batches = [signal_rows(3_000, seed) for seed in range(4)]
     writer = Writer(warehouse)
     for i, batch in enumerate(batches):
-        writer.insert_signals(batch, f"token {i}")
+        store(writer, batch, f"token {i}")
     assert_rollups(warehouse, batches)
     for table in ("signals_1m_states", "signals_1h_states"):
         warehouse.command(f"OPTIMIZE TABLE {table} FINAL")
@@ -80,7 +80,7 @@ def test_rollups_equal_brute_force(warehouse: Warehouse) -> None:
 
 def test_only_nan_makes_no_rollup(warehouse: Warehouse) -> None:
     batch = signal_rows(50, 1, bad=1.0)
-    Writer(warehouse).insert_signals(batch, "nan")
+    store(Writer(warehouse), batch, "nan")
     counts = Queries(warehouse).table_counts()
     assert (counts["signals"], counts["signals_1m"], counts["signals_1h"]) == (50, 0, 0)
 
@@ -90,7 +90,7 @@ def test_a_token_counts_once(warehouse: Warehouse) -> None:
     batches = [signal_rows(500, seed) for seed in range(3)]
     for _ in range(3):
         for i, batch in enumerate(batches):
-            writer.insert_signals(batch, f"same {i}")
+            store(writer, batch, f"same {i}")
     assert Queries(warehouse).table_counts()["signals"] == 1_500
     assert_rollups(warehouse, batches)
 
@@ -98,7 +98,7 @@ def test_a_token_counts_once(warehouse: Warehouse) -> None:
 def test_a_backfill_over_many_weeks_and_its_repetition(warehouse: Warehouse) -> None:
     batch = signal_rows(2_000, 5, span_s=60 * 7 * 86_400)
     for _ in range(2):
-        Writer(warehouse).insert_signals(batch, "years")
+        store(Writer(warehouse), batch, "years")
     assert Queries(warehouse).table_counts()["signals"] == 2_000
     assert_rollups(warehouse, [batch])
 
@@ -106,8 +106,8 @@ def test_a_backfill_over_many_weeks_and_its_repetition(warehouse: Warehouse) -> 
 def test_the_same_token_from_many_threads(warehouse: Warehouse) -> None:
     writer, batch = Writer(warehouse), signal_rows(5_000, 9)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: writer.insert_signals(batch, "race"), range(8)))
-    writer.insert_signals(batch, "race")
+        list(pool.map(lambda _: store(writer, batch, "race"), range(8)))
+    store(writer, batch, "race")
     assert Queries(warehouse).table_counts()["signals"] == 5_000
     assert_rollups(warehouse, [batch])
 
@@ -192,12 +192,12 @@ def test_dead_letters(warehouse: Warehouse) -> None:
 def test_wrong_rows_are_refused(warehouse: Warehouse) -> None:
     writer, batch = Writer(warehouse), signal_rows(3, 1)
     with pytest.raises(WarehouseError, match="without a token"):
-        writer.insert_signals(batch, "")
+        store(writer, batch, "")
     with pytest.raises(WarehouseError, match="they must have"):
-        writer.insert_signals(batch.drop_columns(["value"]), "t")
-    writer.insert_signals(batch.slice(0, 0), "t")
-    writer.insert_signals(pa.Table.from_batches([batch, signal_rows(4, 2)]), "table")
-    writer.insert_signals(pa.Table.from_batches([], SIGNALS), "empty")
+        store(writer, batch.drop_columns(["value"]), "t")
+    store(writer, batch.slice(0, 0), "t")
+    store(writer, pa.Table.from_batches([batch, signal_rows(4, 2)]), "table")
+    store(writer, pa.Table.from_batches([], SIGNALS), "empty")
     assert Queries(warehouse).table_counts()["signals"] == 7
 
 
@@ -234,15 +234,15 @@ def test_killed_and_sent_again(tmp_path: Path) -> None:
         migrate(warehouse)
         writer = Writer(warehouse)
         for i in range(confirmed):
-            writer.insert_signals(batches[i], f"b{i}")
+            store(writer, batches[i], f"b{i}")
         while confirmed < 4 * (life + 1):
             if confirmed == 4 * life + 2 and life < 2:
                 with ThreadPoolExecutor(1) as pool:
-                    doomed = pool.submit(writer.insert_signals, batches[confirmed], f"b{confirmed}")
+                    doomed = pool.submit(store, writer, batches[confirmed], f"b{confirmed}")
                     host.kill()
                     if isinstance(doomed.exception(), WarehouseAway):
                         break
-            writer.insert_signals(batches[confirmed], f"b{confirmed}")
+            store(writer, batches[confirmed], f"b{confirmed}")
             confirmed += 1
         warehouse.close()
         if life < 2:
@@ -251,7 +251,7 @@ def test_killed_and_sent_again(tmp_path: Path) -> None:
         warehouse = Warehouse.connect(WarehouseSettings(url=host.url))
         writer = Writer(warehouse)
         for i, batch in enumerate(batches):
-            writer.insert_signals(batch, f"b{i}")
+            store(writer, batch, f"b{i}")
         assert Queries(warehouse).table_counts()["signals"] == 4_000 * len(batches)
         assert_rollups(warehouse, batches)
         warehouse.close()

@@ -240,3 +240,43 @@ def test_loops_do_the_same_by_themselves(tmp_path: Path, warehouse: Warehouse) -
         one.commit([submission(batch)])
     assert one.close()
     assert stored(warehouse)["frames"] == sum(len(batch) for batch in sent)
+
+
+@pytest.mark.parametrize("crash_at", ["gathering", "announced", "inserted"])
+def test_rollups_that_a_crash_cut_off_are_finished_once(
+    tmp_path: Path, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, crash_at: str
+) -> None:
+    monkeypatch.setattr("pipeline.shard.rollups._SMALL", 0)
+    overrides = {"duplicates": {"content_entries": 1024}}
+    one = shard(tmp_path / "one", warehouse, **overrides)
+    sent = [uncounted(batch) for batch in batches(30, vehicles=50)]
+    for batch in [*sent, sent[0]]:
+        one.commit([submission(batch)])
+        one.process_next(wait=False)
+        assert one.store_next()
+        if batch is sent[10]:
+            one.checkpoint()
+    total = sum(len(batch) for batch in sent)
+    assert one.ledger.of("default").duplicates > 0, "no late duplicate: the window is too large for this test"
+    before = stored(warehouse)
+    assert before["frames"] == total
+    assert before["minutes"] == 0, "the rollups must still be gathering"
+
+    def crash(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    if crash_at == "announced":
+        monkeypatch.setattr(one._storer._writer, "insert_minutes", crash)
+    if crash_at == "inserted":
+        insert = one._storer._writer.insert_minutes
+        monkeypatch.setattr(one._storer._writer, "insert_minutes", lambda rows, token: (insert(rows, token), crash()))
+    if crash_at != "gathering":
+        with pytest.raises(KeyboardInterrupt):
+            one.store_next()
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    two = shard(tmp_path / "two", warehouse, **overrides)
+    settle(two)
+    counts = stored(warehouse)
+    assert counts["frames"] == total
+    assert counts["signals"] == counts["minutes"] == counts["hours"]
+    assert two.close()

@@ -1,7 +1,8 @@
--- Minutes and hours of every signal. The materialised views only reshape: rows collapse by sort key when the insert
--- into the AggregatingMergeTree sorts them, which costs less than half of a GROUP BY over hundreds of thousands of
--- groups. `last` is the value with the newest timestamp: the timestamp in the high 64 bits, the value's own bits in
--- the low ones, so that a plain maximum keeps it, whatever order rows come in.
+-- Minutes and hours of every signal. The shards gather the values of several inserts and send one row for each series
+-- and minute, which costs a tenth of a view that follows every insert. The view below only reshapes: rows collapse by
+-- sort key when the insert into the AggregatingMergeTree sorts them. `last` is the value with the newest timestamp: the
+-- timestamp in the high 64 bits, the value's own bits in the low ones, so that a plain maximum keeps it, whatever order
+-- rows come in.
 CREATE TABLE IF NOT EXISTS signals_1m_states
 (
     fleet LowCardinality(String),
@@ -39,21 +40,6 @@ ENGINE = AggregatingMergeTree
 PARTITION BY toStartOfYear(timestamp)
 ORDER BY (fleet, vehicle_id, signal, message, timestamp)
 SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1, storage_policy = '${storage_policy}';
-
-CREATE MATERIALIZED VIEW IF NOT EXISTS signals_to_1m TO signals_1m_states AS
-SELECT
-    fleet,
-    vehicle_id,
-    signal,
-    message,
-    toStartOfMinute(s.timestamp) AS timestamp,
-    toUInt64(1) AS count,
-    value AS min,
-    value AS max,
-    value AS sum,
-    bitOr(bitShiftLeft(toUInt128(toUnixTimestamp64Micro(s.timestamp)), 64), reinterpretAsUInt64(value)) AS last
-FROM signals AS s
-WHERE isFinite(value);
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS signals_1m_to_1h TO signals_1h_states AS
 SELECT fleet, vehicle_id, signal, message, toStartOfHour(s.timestamp) AS timestamp, count, min, max, sum, last
