@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from canfleet.commands.bench import bench
 from canfleet.commands.demo import demo
 from canfleet.commands.down import down
 from canfleet.commands.keys import keys_app
@@ -23,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up, down, status, simulate, replay, send, sql, demo):
+for command in (up, down, status, simulate, replay, send, sql, bench, demo):
     app.command(command.__name__)(command)
 app.add_typer(keys_app, name="keys")
 

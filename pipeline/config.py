@@ -54,7 +54,7 @@ class ShardSettings(_Section):
     """Decoded rows that wait for ClickHouse in memory; beyond it they are read again from the journal."""
     flush_interval_s: float = 0.8
     """How long processed frames are gathered before one insert."""
-    rollup_interval_s: float = 15.0
+    rollup_interval_s: float = 30.0
     """How long the values of a large fleet are gathered before the rollups learn of them."""
     flush_values: int = 600_000
     """Signal values that make an insert at once."""

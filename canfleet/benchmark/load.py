@@ -18,25 +18,23 @@ from canfleet.benchmark import probe as probing
 from canfleet.benchmark.detection import scores
 from canfleet.benchmark.probe import Probe
 from canfleet.benchmark.processes import Meter
+from canfleet.benchmark.recording import Recording, Traffic
 from canfleet.benchmark.verify import Store, checks, wait_until
 from canfleet.benchmark.visibility import LiveListener
 from simulator.fleet import Fleet, warm_up
 from simulator.injections import Injections
-from simulator.run import run_fleet
 from simulator.sender import Results, Sender
 
 BATCH: Final = 5_000
 INJECTIONS: Final = Injections(duplicates=0.01, late=0.01, anomalies=0.3)
 """What goes wrong under load; an episode per vehicle every 200 s gives 10,000 vehicles 50 a second."""
-_NOTHING: Final = Injections()
+NOTHING: Final = Injections()
 _CONNECTIONS: Final = 32
 """So many that the schedule stays an open loop: few would let a slow answer hold back the requests behind it."""
-_ROOM: Final = 1.03
-"""Moments are this much shorter than a full batch takes, so that second sendings still fit into one request."""
-_START_S: Final = 0.5
 _ANOMALIES_TIMEOUT_S: Final = 10.0
 _RAMP_S: Final = 5
 _STORE_TIMEOUT_S: Final = 120.0
+_ROLLUP_TIMEOUT_S: Final = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +45,6 @@ class Target:
     key: str
     clickhouse: str
     pid: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What is sent: frames per second, seconds, vehicles, and what goes wrong on purpose."""
-
-    rate: float
-    duration: float
-    vehicles: int
-    injections: Injections = _NOTHING
 
 
 def measure_load(target: Target, traffic: Traffic) -> dict[str, Any]:
@@ -87,22 +75,15 @@ async def _measure(target: Target, traffic: Traffic, *, watched: bool) -> dict[s
             _watching(target, watched) as (listener, probe),
         ):
             await sender.check()
-            fleet = Fleet(
-                traffic.vehicles,
-                traffic.rate / traffic.vehicles,
-                injections=traffic.injections,
-                start_us=time.time_ns() // 1000 + round(_START_S * 1e6),
-            )
+            recording = await asyncio.to_thread(Recording, traffic, BATCH)
+            await asyncio.sleep(recording.starts_in_s())
             async with _backlog(target, sender.results, meter) as samples:
-                began = time.monotonic() + _START_S
-                room = _ROOM if traffic.injections.duplicates else 1.0
-                await run_fleet(
-                    fleet, sender, duration_s=traffic.duration, frames_per_s=traffic.rate * room, batch=BATCH
-                )
+                began = time.monotonic()
+                await recording.send(sender)
                 took_s = time.monotonic() - began
             results = sender.results
         accepted = results.accepted + probe.sent
-        stored_after_s = await asyncio.to_thread(_wait_until_stored, target, store, accepted)
+        stored_after_s, rolled_up_after_s = await asyncio.to_thread(_wait_until_stored, target, store, accepted)
         meter.stop()
         document = {
             "rate": traffic.rate,
@@ -113,11 +94,12 @@ async def _measure(target: Target, traffic: Traffic, *, watched: bool) -> dict[s
             "client": results.as_json(),
             "backlog": backlog_summary(samples, traffic.rate),
             "stored_after_s": stored_after_s,
+            "rolled_up_after_s": stored_after_s + rolled_up_after_s,
             "processes": meter.report(results.acknowledged),
         }
         if watched:
             document |= {"anomalies": listener.summary(), "probe": probe.summary()}
-            document["detection"] = await asyncio.to_thread(_detection, store, fleet, listener)
+            document["detection"] = await asyncio.to_thread(_detection, store, recording.fleet, listener)
         counts = await asyncio.to_thread(store.counts)
         return document | {
             "accepted": accepted,
@@ -194,16 +176,21 @@ def backlog_summary(samples: list[tuple[float, int]], rate: float) -> dict[str, 
     }
 
 
-def _wait_until_stored(target: Target, store: Store, accepted: int) -> float:
-    """Wait until all accepted frames are in ClickHouse and nothing pends; the seconds waited.
+def _wait_until_stored(target: Target, store: Store, accepted: int) -> tuple[float, float]:
+    """Wait until all accepted frames are in ClickHouse, then until the rollups know of them; seconds waited for each.
 
-    Frames are inserted before their values: only when the ledger counts them as stored are the values there too.
+    Frames are inserted before their values: only when the ledger counts them as stored are the values there too. The
+    rollups learn of values later still, as `shard.rollup_interval_s` says.
     """
 
     def stored() -> bool:
         return store.frames() >= accepted and not api.get(target.url, "/v1/ledger", target.key)["pending"]
 
-    return wait_until(stored, _STORE_TIMEOUT_S)
+    def rolled_up() -> bool:
+        values, counted = store.values()
+        return counted >= values
+
+    return wait_until(stored, _STORE_TIMEOUT_S), wait_until(rolled_up, _ROLLUP_TIMEOUT_S, 1.0)
 
 
 def _detection(store: Store, fleet: Fleet, listener: LiveListener) -> dict[str, Any]:

@@ -137,7 +137,8 @@ def print_run(console: Console, title: str, run: dict[str, Any]) -> None:
         "acknowledgement, from due": _quantiles(client["latency_ms"]),
         "acknowledgement, from sent": _quantiles(client["round_trip_ms"]),
         "backlog": f"{backlog['mean_frames']:,.0f} frames on average, {backlog['most_frames']:,} at most, "
-        f"growing by {backlog['growth_per_s']:,.0f} a second; empty {run['stored_after_s']:.1f} s after the end",
+        f"growing by {backlog['growth_per_s']:,.0f} a second; empty {run['stored_after_s']:.1f} s after the end, "
+        f"in the rollups after {run['rolled_up_after_s']:.1f} s",
     }
     if "probe" in run:
         heard = run["anomalies"]

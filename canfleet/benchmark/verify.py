@@ -41,6 +41,11 @@ class Store:
         """Frames stored since the beginning."""
         return self._read({"frames": _COUNTS["frames"]})["frames"] - self._before["frames"]
 
+    def values(self) -> tuple[int, int]:
+        """Values stored, and those that the hour rollup counts, since the beginning."""
+        found = self._read({name: _COUNTS[name] for name in ("signals", "rolled_up_1h")})
+        return found["signals"] - self._before["signals"], found["rolled_up_1h"] - self._before["rolled_up_1h"]
+
     def counts(self) -> dict[str, int]:
         """All counts since the beginning."""
         return {name: count - self._before[name] for name, count in self._read(_COUNTS).items()}

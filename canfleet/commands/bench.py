@@ -20,7 +20,8 @@ from canfleet.benchmark import load as loading
 from canfleet.benchmark import report
 from canfleet.benchmark.detection import measure_detection
 from canfleet.benchmark.kernels import fleet_frames, log_frames, measure_core, measure_decoder, one_core
-from canfleet.benchmark.load import Target, Traffic
+from canfleet.benchmark.load import Target
+from canfleet.benchmark.recording import Traffic
 from canfleet.child import ChildPlatform
 from pipeline.errors import CanfleetError, ConfigError
 
@@ -78,7 +79,7 @@ def bench(
         report.print_run(console, "Load", run)
     if Part.SUSTAINED in parts:
         with _target(running, config, console) as target:
-            traffic = Traffic(sustained_rate, sustained_duration, vehicles)
+            traffic = Traffic(sustained_rate, sustained_duration, vehicles, loading.NOTHING)
             document["sustained"] = run = _noting_load(lambda: loading.measure_sustained(target, traffic))
         bars += report.sustained_bars(run)
         report.print_run(console, "Sustained", run)

@@ -93,6 +93,8 @@ DEAD_LETTERS: Final[pa.Schema] = pa.schema(
 )
 """Rows of `dead_letters`."""
 
+_BY_SERIES: Final = ("fleet", "vehicle_id", "signal")
+
 _SETTINGS: Final[dict[str, Any]] = {
     "async_insert": 0,
     "insert_deduplicate": 1,
@@ -122,15 +124,15 @@ class Writer:
 
     def insert_frames(self, rows: Rows, token: str) -> None:
         """Insert rows of schema `FRAMES`."""
-        self._insert("frames", FRAMES, rows, token)
+        self._insert("frames", FRAMES, in_table_order(_one_batch(rows), ("fleet", "vehicle_id")), token)
 
     def insert_signals(self, rows: Rows, token: str) -> None:
         """Insert rows of schema `SIGNALS`. The rollups learn of them by `insert_minutes`."""
-        self._insert("signals", SIGNALS, in_table_order(_one_batch(rows)), token)
+        self._insert("signals", SIGNALS, in_table_order(_one_batch(rows), _BY_SERIES), token)
 
     def insert_minutes(self, rows: Rows, token: str) -> None:
         """Insert rows of schema `MINUTES` into the rollup by minute; that by hour follows in the same call."""
-        self._insert("signals_1m_states", MINUTES, in_table_order(_one_batch(rows)), token)
+        self._insert("signals_1m_states", MINUTES, in_table_order(_one_batch(rows), _BY_SERIES), token)
 
     def insert_anomalies(self, rows: Rows, token: str) -> None:
         """Insert rows of schema `ANOMALIES`."""

@@ -113,38 +113,29 @@ def _scaled(s: Any, raw: np.uint64) -> float:  # noqa: ANN401 - SIGNAL record
 
 
 @njit(cache=True, nogil=True, fastmath=False, forceinline=True)
+def _selected(x: Any, s: Any, payload: U8, start: int) -> tuple[bool, np.int64]:  # noqa: ANN401 - MULTIPLEXER, SIGNAL
+    """The frame's value of multiplexer `x` with signal `s`, and before it whether it is one that int64 holds."""
+    raw = _raw(s, payload, start)
+    if x.raw:
+        fits = s.kind != UNSIGNED_64 or (raw >> np.uint64(63)) == np.uint64(0)
+        return fits, np.int64((raw ^ s.sign) - s.sign)
+    value = _scaled(s, raw)
+    fits = -9.2e18 < value < 9.2e18
+    return fits, np.int64(value if fits else 0.0)
+
+
+# inlined by numba: a call that LLVM inlines would still count both arrays in and out
+@njit(cache=True, nogil=True, fastmath=False, inline="always")
 def _case(case_value: I64, case_node: I32, x: Any, value: np.int64) -> int:  # noqa: ANN401 - MULTIPLEXER record
     """Node that `value` of multiplexer `x` adds, or _UNKNOWN. Binary search."""
     low, high = x.case_start, x.case_end
-    end = high
     while low < high:
         middle = (low + high) >> 1
         if case_value[middle] < value:
             low = middle + 1
         else:
             high = middle
-    return case_node[low] if low < end and case_value[low] == value else _UNKNOWN
-
-
-@njit(cache=True, nogil=True, fastmath=False, forceinline=True)
-def _multiplexed_node(
-    case_value: I64,
-    case_node: I32,
-    x: Any,  # noqa: ANN401 - MULTIPLEXER record
-    s: Any,  # noqa: ANN401 - its SIGNAL record
-    payload: U8,
-    start: int,
-) -> int:
-    """Node that the frame's value of multiplexer `x` adds, or _UNKNOWN."""
-    raw = _raw(s, payload, start)
-    if x.raw:
-        if s.kind == UNSIGNED_64 and (raw >> np.uint64(63)) != np.uint64(0):
-            return _UNKNOWN
-        return _case(case_value, case_node, x, np.int64((raw ^ s.sign) - s.sign))
-    value = _scaled(s, raw)
-    if not -9.2e18 < value < 9.2e18:
-        return _UNKNOWN
-    return _case(case_value, case_node, x, np.int64(value))
+    return case_node[low] if low < x.case_end and case_value[low] == value else _UNKNOWN
 
 
 @njit(cache=True, nogil=True, fastmath=False)
@@ -206,7 +197,8 @@ def decode_frames(
                 s = t.signal[x.signal]
                 if s.bytes_needed > size:
                     continue
-                child = _multiplexed_node(t.case_value, t.case_node, x, s, payload, start)
+                fits, selected = _selected(x, s, payload, start)
+                child = _case(t.case_value, t.case_node, x, selected) if fits else _UNKNOWN
                 if child == _UNKNOWN:
                     strange = True
                 else:

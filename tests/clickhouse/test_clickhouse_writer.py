@@ -221,7 +221,7 @@ def test_table_order_is_a_stable_sort(rows: list[tuple[int, int, int, float]]) -
         schema=SIGNALS,
     )
     want = sorted(batch.to_pylist(), key=lambda r: tuple(r[k].encode() for k in ("fleet", "vehicle_id", "signal")))
-    assert in_table_order(batch).to_pylist() == want
+    assert in_table_order(batch, ("fleet", "vehicle_id", "signal")).to_pylist() == want
 
 
 def test_killed_and_sent_again(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 -- One row per frame, as it came. Sorted for "what did this vehicle send at that time".
 -- stored_on is what TTLs count from: rows of an old log that is replayed today are kept like any others.
+-- merge_selector_base: parts wait until more of them can be merged at once, which halves the rewriting of rows.
 CREATE TABLE IF NOT EXISTS frames
 (
     fleet LowCardinality(String),
@@ -17,4 +18,5 @@ CREATE TABLE IF NOT EXISTS frames
 ENGINE = MergeTree
 PARTITION BY toMonday(timestamp)
 ORDER BY (fleet, vehicle_id, timestamp)
-SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1, storage_policy = '${storage_policy}';
+SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1, merge_selector_base = 16,
+    storage_policy = '${storage_policy}';
