@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import secrets
 import signal
 import socket
@@ -19,6 +21,9 @@ from pipeline.errors import CanfleetError
 _READY: Final = "canfleet is ready: "
 _START_TIMEOUT_S: Final = 180.0
 _STOP_TIMEOUT_S: Final = 90.0
+_PR_SET_PDEATHSIG: Final = 1
+_BOUND: Final = "CANFLEET_PARENT"
+_LIBC: Final = ctypes.CDLL(None)
 
 
 class ChildPlatform:
@@ -63,6 +68,7 @@ class ChildPlatform:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            env=os.environ | {_BOUND: str(os.getpid())},
         )
         self._follower = threading.Thread(target=self._follow, daemon=True)
         self._follower.start()
@@ -135,6 +141,19 @@ class ChildPlatform:
                 self._ready = True
                 self._settled.set()
         self._settled.set()
+
+
+def end_with_parent() -> None:
+    """In a platform that `ChildPlatform` started: have the kernel send SIGTERM when its parent is gone.
+
+    A killed demo or benchmark leaves nothing running. Does nothing elsewhere.
+    """
+    parent = os.environ.pop(_BOUND, None)
+    if parent is None:
+        return
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(parent):
+        raise CanfleetError("the process that started this platform has ended")
 
 
 def _ports(wanted: Sequence[int]) -> list[int]:

@@ -8,15 +8,17 @@ found through one open-addressing table, so memory follows what vehicles send, n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numba import njit
 
+from pipeline.anomalies.prefetch import prefetch
 from pipeline.arrays import grown, length_for, read_only
 from pipeline.types import I32, I64
 
-_UNRESOLVED = np.int32(-(2**31))
+_AHEAD: Final = 12
+"""Frames between asking the cache for a place in the table and reading it."""
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -38,7 +40,6 @@ class SeriesIndex:
         self._series_signal: I32 = np.zeros(1024, np.int32)
         self._block: I32 = np.zeros((1024, 4), np.int32)
         self._last_block: I32 = np.zeros(64, np.int32)
-        self._base: I32 = np.zeros(0, np.int32)
         self._resolved: I32 = np.zeros(0, np.int32)
 
     def __len__(self) -> int:
@@ -60,17 +61,15 @@ class SeriesIndex:
         Args:
             vehicle: int32[n], dense vehicle index per frame.
             decoded_message: int32[n], message index per frame; read only for frames that have values.
-            row: int32[m], the frame of each value.
+            row: int32[m], ascending, the frame of each value.
             signal: int32[m], the global signal index of each value.
 
         Returns:
-            int32[m], in a buffer that the next call reuses. O(n + m), one table lookup per frame.
+            int32[m], in a buffer that the next call reuses. O(m), one table lookup per frame.
         """
-        n, m = len(vehicle), len(row)
-        self._base = grown(self._base, n)
+        m = len(row)
         self._resolved = grown(self._resolved, m)
         self._last_block = grown(self._last_block, length_for(vehicle))
-        self._base[:n] = _UNRESOLVED
         done = 0
         while True:
             done = _resolve(
@@ -86,7 +85,6 @@ class SeriesIndex:
                 self._series_signal,
                 self._block,
                 self._last_block,
-                self._base,
                 self._resolved,
                 done,
             )
@@ -141,14 +139,25 @@ class SeriesIndex:
 
 
 @njit(cache=True, nogil=True)
+def _home(table: I64, vehicle: int, message: int) -> np.int64:
+    """Slot where the search for (vehicle, message) begins."""
+    mixed = np.uint64(_key(vehicle, message)) * _SPREAD
+    return np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(len(table) - 1))
+
+
+@njit(cache=True, nogil=True)
+def _key(vehicle: int, message: int) -> np.int64:
+    """Keys are stored plus one: 0 is empty."""
+    return (np.int64(vehicle) << 32 | np.int64(message)) + 1
+
+
+@njit(cache=True, nogil=True)
 def _find(table: I64, vehicle: int, message: int) -> np.int64:
-    """Slot of (vehicle, message), or of the empty place where it belongs. Keys are stored plus one: 0 is empty."""
-    key = (np.int64(vehicle) << 32 | np.int64(message)) + 1
-    mask = len(table) - 1
-    mixed = np.uint64(key) * _SPREAD
-    slot = np.int64((mixed ^ (mixed >> np.uint64(32))) & np.uint64(mask))
+    """Slot of (vehicle, message), or of the empty place where it belongs."""
+    key = _key(vehicle, message)
+    slot = _home(table, vehicle, message)
     while table[slot, 0] != 0 and table[slot, 0] != key:
-        slot = (slot + 1) & mask
+        slot = (slot + 1) & (len(table) - 1)
     return slot
 
 
@@ -166,40 +175,43 @@ def _resolve(
     series_signal: I32,
     block: I32,
     last_block: I32,
-    base: I32,
     resolved: I32,
     start: int,
 ) -> int:
     """Resolve values from `start` on; stops early, at the value returned, where an array must grow first.
 
-    `base[r]` caches (first series - first signal) of frame r's block. `block` rows are (first series, signal count,
-    message, previous block of the vehicle + 1), `used` is (blocks, series).
+    `block` rows are (first series, signal count, message, previous block of the vehicle + 1), `used` is (blocks,
+    series).
     """
-    for j in range(start, len(row)):
+    j, m, n = start, len(row), len(vehicle)
+    while j < m:
         r = row[j]
-        if base[r] == _UNRESOLVED:
-            v, message = vehicle[r], decoded_message[r]
-            slot = _find(table, v, message)
-            if table[slot, 0] == 0:
-                count, first = signal_count[message], used[1]
-                n_blocks = used[0]
-                if first + count > len(series_vehicle) or n_blocks == len(block) or 2 * (n_blocks + 1) > len(table):
-                    return j
-                table[slot, 0] = (np.int64(v) << 32 | np.int64(message)) + 1
-                table[slot, 1] = first
-                for k in range(count):
-                    series_vehicle[first + k] = v
-                    series_signal[first + k] = first_signal[message] + k
-                block[n_blocks, 0] = first
-                block[n_blocks, 1] = count
-                block[n_blocks, 2] = message
-                block[n_blocks, 3] = last_block[v]
-                last_block[v] = n_blocks + 1
-                used[0] += 1
-                used[1] += count
-            base[r] = table[slot, 1] - first_signal[message]
-        resolved[j] = base[r] + signal[j]
-    return len(row)
+        if r + _AHEAD < n:
+            prefetch(table, _home(table, vehicle[r + _AHEAD], decoded_message[r + _AHEAD]))
+        v, message = vehicle[r], decoded_message[r]
+        slot = _find(table, v, message)
+        if table[slot, 0] == 0:
+            count, first = signal_count[message], used[1]
+            n_blocks = used[0]
+            if first + count > len(series_vehicle) or n_blocks == len(block) or 2 * (n_blocks + 1) > len(table):
+                return j
+            table[slot, 0] = _key(v, message)
+            table[slot, 1] = first
+            for k in range(count):
+                series_vehicle[first + k] = v
+                series_signal[first + k] = first_signal[message] + k
+            block[n_blocks, 0] = first
+            block[n_blocks, 1] = count
+            block[n_blocks, 2] = message
+            block[n_blocks, 3] = last_block[v]
+            last_block[v] = n_blocks + 1
+            used[0] += 1
+            used[1] += count
+        base = np.int32(table[slot, 1] - first_signal[message])
+        while j < m and row[j] == r:
+            resolved[j] = base + signal[j]
+            j += 1
+    return m
 
 
 @njit(cache=True, nogil=True)
@@ -207,5 +219,5 @@ def _rehash(block: I32, blocks: int, series_vehicle: I32, table: I64) -> None:
     for b in range(blocks):
         v, message = series_vehicle[block[b, 0]], block[b, 2]
         slot = _find(table, v, message)
-        table[slot, 0] = (np.int64(v) << 32 | np.int64(message)) + 1
+        table[slot, 0] = _key(v, message)
         table[slot, 1] = block[b, 0]

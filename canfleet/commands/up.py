@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from canfleet.child import end_with_parent
 from canfleet.runtime import running_platform
 from pipeline.config import CanfleetConfig, load_config
 from simulator import FLEET_DBC
@@ -30,6 +31,7 @@ def up(
     ] = None,
 ) -> None:
     """Run the platform until Ctrl-C or SIGTERM; prints `canfleet is ready: URL` when it accepts data."""
+    end_with_parent()
     settings = with_demo_database(
         load_config(
             config,

@@ -32,6 +32,7 @@ INDEX: Final = 3
 
 _AHEAD: Final = 24
 _FRAMES_AHEAD: Final = 6
+_FAR: Final = 12
 """Values and frames between asking for a row and reading it."""
 _NOTHING: Final = -1
 
@@ -131,8 +132,16 @@ def _compiled(sources: int) -> Callable[..., bool]:
                     or counters[STREAMS_USED] >= len(stream_rows)
                 ):
                     break
-                if i + _FRAMES_AHEAD < n:
-                    prefetch(vehicles, vehicle_of[i + _FRAMES_AHEAD])
+                if i + _FAR < n:
+                    k = i + _FAR
+                    ahead = streams.key_of(vehicle_of[k], channels[k], is_extended[k], arbitration_ids[k])
+                    prefetch(table, streams.home(table, ahead))
+                    k = i + _FRAMES_AHEAD
+                    prefetch(vehicles, vehicle_of[k])
+                    ahead = streams.key_of(vehicle_of[k], channels[k], is_extended[k], arbitration_ids[k])
+                    link = table[streams.home(table, ahead)]
+                    if link != 0:
+                        prefetch(stream_rows, link - 1)
                 traffic.advance(vehicle, timestamp)
                 if vehicle.open != 0 and vehicle.clock_us > vehicle.expiry_us:
                     opened.expire(open_rows, events, counters, hold_us, vehicle, series, stream_rows)

@@ -19,20 +19,30 @@ _DATA: Final = 1
 
 @intrinsic
 def prefetch(typing_context: Any, rows: Any, index: Any) -> Any:  # noqa: ANN401
-    """`prefetch(rows, index)` inside a kernel: a hint for `rows[index]`, 0 <= index < len(rows), without effect."""
+    """`prefetch(rows, index)` inside a kernel: a hint for `rows[index]`, which must exist, without effect.
+
+    `index` is an integer or a tuple of some. Of structured rows every cache line is asked for, of other arrays the one
+    where `rows[index]` begins.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
         kind = signature.args[0]
         array = context.make_array(kind)(context, builder, arguments[0])
-        at = context.cast(builder, arguments[1], signature.args[1], types.intp)
-        pointer = cgutils.get_item_pointer(context, builder, kind, array, [at], wraparound=False)
+        at = signature.args[1]
+        if isinstance(at, types.BaseTuple):
+            indices = list(zip(cgutils.unpack_tuple(builder, arguments[1]), at, strict=True))
+        else:
+            indices = [(arguments[1], at)]
         byte = ir.IntType(8).as_pointer()
         word = ir.IntType(32)
         hint = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(ir.VoidType(), [byte, word, word, word]), "llvm.prefetch.p0"
         )
-        line = builder.bitcast(pointer, byte)
-        for offset in range(0, kind.dtype.size, 64):
+        line = builder.bitcast(array.data, byte)
+        for axis, (number, integer) in enumerate(indices):
+            number = context.cast(builder, number, integer, types.intp)
+            line = builder.gep(line, [builder.mul(number, builder.extract_value(array.strides, axis))])
+        for offset in range(0, getattr(kind.dtype, "size", 1), 64):
             there = builder.gep(line, [ir.Constant(word, offset)])
             builder.call(hint, [there, word(_READ_WRITE), word(_KEEP), word(_DATA)])
         return context.get_dummy_value()

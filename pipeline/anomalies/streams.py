@@ -19,7 +19,7 @@ _KNOWN_IDS: Final = 512
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
-@njit(inline="always")
+@njit(nogil=True, error_model="numpy")
 def key_of(vehicle: int, channel: int, is_extended: bool, arbitration_id: int) -> np.uint64:
     """uint64 key: 26 bits of vehicle, 8 of channel, 1 of width, 29 of id."""
     return (
@@ -30,7 +30,13 @@ def key_of(vehicle: int, channel: int, is_extended: bool, arbitration_id: int) -
     )
 
 
-@njit(inline="always")
+@njit(nogil=True, error_model="numpy")
+def home(table: Row, key: np.uint64) -> np.int64:
+    """Slot of `table` where the search for a key begins."""
+    return np.int64(((np.uint64(key) * _ODD) >> np.uint64(32)) & np.uint64(len(table) - 1))
+
+
+@njit(nogil=True, error_model="numpy")
 def place(table: Row, streams: Row, key: np.uint64) -> np.int64:
     """Slot of `table` (int32[2^k], links to streams) that holds the key, or the free one where it belongs. O(1)."""
     mask = np.uint64(len(table) - 1)

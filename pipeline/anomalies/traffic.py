@@ -15,7 +15,7 @@ _AWAKE_US: Final = 2_000_000
 _NO_SIGNAL: Final = -1
 
 
-@njit(inline="always")
+@njit(nogil=True, error_model="numpy")
 def advance(vehicle: Row, timestamp: int) -> None:
     """Move the vehicle's clocks; a late frame moves neither."""
     if vehicle.streams == 0 and vehicle.first_us == 0:

@@ -114,10 +114,8 @@ class Processor:
         frames = group.frames
         decoded = self._decoder.view(group)
         series = self.series.resolve(frames.vehicle, decoded.message, decoded.row, decoded.signal)
-        timestamp = frames.timestamp[decoded.row]
-        vehicle = frames.vehicle[decoded.row]
-        self.latest.update(frames.vehicle, frames.timestamp, series, timestamp, decoded.value)
-        self.windows.update(vehicle, series, timestamp, decoded.value)
+        self.latest.update(frames.vehicle, frames.timestamp, decoded.row, series, decoded.value)
+        self.windows.update(frames.vehicle, frames.timestamp, decoded.row, series, decoded.value)
         self._note_received(group)
         events = self._detector.observe(
             frames.vehicle, frames, decoded.message, decoded.row, decoded.signal, series, decoded.value

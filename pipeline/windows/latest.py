@@ -8,10 +8,13 @@ from typing import Any, Final
 import numpy as np
 from numba import njit
 
+from pipeline.anomalies.prefetch import prefetch
 from pipeline.arrays import grown, length_for, read_only
 from pipeline.types import F64, I32, I64
 
 _NEVER: Final = np.iinfo(np.int64).min
+_AHEAD: Final = 32
+"""Values between asking the cache for a row and reading it."""
 
 
 class LatestValues:
@@ -27,14 +30,14 @@ class LatestValues:
         self._series_used = 0
         self._vehicles_used = 0
 
-    def update(self, vehicle: I32, frame_timestamp: I64, series: I32, timestamp: I64, value: F64) -> None:
+    def update(self, vehicle: I32, timestamp: I64, row: I32, series: I32, value: F64) -> None:
         """Take in a batch of frames and the values decoded from them, both in order of arrival. O(n + m).
 
         Args:
             vehicle: int32[n], of each frame.
-            frame_timestamp: int64[n], microseconds.
+            timestamp: int64[n], microseconds.
+            row: int32[m], the frame of each value.
             series: int32[m], of each value.
-            timestamp: int64[m], microseconds.
             value: float64[m].
         """
         vehicles, used = length_for(vehicle), length_for(series)
@@ -42,9 +45,15 @@ class LatestValues:
         self._values = self._room(self._values, used)
         self._vehicles_used = max(self._vehicles_used, vehicles)
         self._series_used = max(self._series_used, used)
-        _update_vehicles(read_only(vehicle), read_only(frame_timestamp), self._vehicles)
+        vehicle, timestamp = read_only(vehicle), read_only(timestamp)
+        _update_vehicles(vehicle, timestamp, self._vehicles)
         _update_values(
-            read_only(series), read_only(timestamp), read_only(value), self._values, self._values.view(np.float64)
+            timestamp,
+            read_only(row),
+            read_only(series),
+            read_only(value),
+            self._values,
+            self._values.view(np.float64),
         )
 
     def of(self, series: I32) -> tuple[I64, F64]:
@@ -77,7 +86,7 @@ class LatestValues:
     def warm() -> None:
         """Compile every kernel, or load it from its cache: seconds that the first frames need not wait."""
         one, now = np.zeros(1, np.int32), np.zeros(1, np.int64)
-        LatestValues().update(one, now, one, now, np.zeros(1))
+        LatestValues().update(one, now, one, one, np.zeros(1))
 
     @staticmethod
     def _room(array: I64, length: int) -> I64:
@@ -107,10 +116,12 @@ def _update_vehicles(vehicle: I32, timestamp: I64, state: I64) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _update_values(series: I32, timestamp: I64, value: F64, state: I64, as_values: F64) -> None:
+def _update_values(timestamp: I64, row: I32, series: I32, value: F64, state: I64, as_values: F64) -> None:
     """`as_values` is `state` seen as float64."""
     for j in range(len(series)):
-        s = series[j]
-        if timestamp[j] >= state[s, 0]:
-            state[s, 0] = timestamp[j]
+        if j + _AHEAD < len(series):
+            prefetch(state, series[j + _AHEAD])
+        s, when = series[j], timestamp[row[j]]
+        if when >= state[s, 0]:
+            state[s, 0] = when
             as_values[s, 1] = value[j]

@@ -20,7 +20,8 @@ def feed(latest: LatestValues, rows: list[tuple[int, int, float]]) -> None:
     """Every row is one frame of vehicle `series // 2` with one value."""
     series = np.array([row[0] for row in rows], np.int32)
     timestamp = np.array([row[1] for row in rows], np.int64)
-    latest.update(series // 2, timestamp, series, timestamp, np.array([row[2] for row in rows], np.float64))
+    frame = np.arange(len(rows), dtype=np.int32)
+    latest.update(series // 2, timestamp, frame, series, np.array([row[2] for row in rows], np.float64))
 
 
 @settings(max_examples=150, deadline=None)

@@ -31,10 +31,12 @@ class Sample(NamedTuple):
 
 
 def update(windows: SlidingWindows, samples: list[Sample]) -> int:
+    """Every sample is one frame with one value."""
     return windows.update(
         np.array([s.vehicle for s in samples], np.int32),
-        np.array([s.series for s in samples], np.int32),
         np.array([s.timestamp for s in samples], np.int64),
+        np.arange(len(samples), dtype=np.int32),
+        np.array([s.series for s in samples], np.int32),
         np.array([s.value for s in samples], np.float64),
     )
 
