@@ -19,7 +19,14 @@ MAY_IMPORT = {
 }
 
 LAYERS = [
-    {"pipeline.kernel_cache", "pipeline.errors", "pipeline.types", "pipeline.arrays", "pipeline.verdicts"},
+    {
+        "pipeline.kernel_cache",
+        "pipeline.errors",
+        "pipeline.types",
+        "pipeline.arrays",
+        "pipeline.prefetch",
+        "pipeline.verdicts",
+    },
     {"pipeline.frames", "pipeline.partitioning", "pipeline.keys"},
     {"pipeline.decode"},
     {"pipeline.vehicles", "pipeline.series", "pipeline.dedup", "pipeline.windows", "pipeline.anomalies"},

@@ -21,7 +21,7 @@ from pipeline.anomalies import (
     traffic,
     unknown_arbitration_id,
 )
-from pipeline.anomalies.prefetch import prefetch
+from pipeline.prefetch import prefetch
 from pipeline.anomalies.state import EVENTS, OPEN_COUNT, STREAMS_USED, Row
 
 FRAME: Final = 0
@@ -30,10 +30,11 @@ STARTED: Final = 2
 INDEX: Final = 3
 """Places in `position`: next frame, next value, whether that frame itself was judged before a pause, its stream."""
 
-_AHEAD: Final = 24
-_FRAMES_AHEAD: Final = 6
-_FAR: Final = 12
+_AHEAD: Final = 40
+_FRAMES_AHEAD: Final = 8
 """Values and frames between asking for a row and reading it."""
+_FAR: Final = 16
+"""Frames between asking for a place in the table of streams and reading it; it tells which stream to ask for."""
 _NOTHING: Final = -1
 
 
@@ -134,12 +135,12 @@ def _compiled(sources: int) -> Callable[..., bool]:
                     break
                 if i + _FAR < n:
                     k = i + _FAR
-                    ahead = streams.key_of(vehicle_of[k], channels[k], is_extended[k], arbitration_ids[k])
-                    prefetch(table, streams.home(table, ahead))
+                    soon = streams.key_of(vehicle_of[k], channels[k], is_extended[k], arbitration_ids[k])
+                    prefetch(table, streams.home(table, soon))
                     k = i + _FRAMES_AHEAD
                     prefetch(vehicles, vehicle_of[k])
-                    ahead = streams.key_of(vehicle_of[k], channels[k], is_extended[k], arbitration_ids[k])
-                    link = table[streams.home(table, ahead)]
+                    soon = streams.key_of(vehicle_of[k], channels[k], is_extended[k], arbitration_ids[k])
+                    link = table[streams.home(table, soon)]
                     if link != 0:
                         prefetch(stream_rows, link - 1)
                 traffic.advance(vehicle, timestamp)

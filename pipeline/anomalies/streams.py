@@ -40,7 +40,7 @@ def home(table: Row, key: np.uint64) -> np.int64:
 def place(table: Row, streams: Row, key: np.uint64) -> np.int64:
     """Slot of `table` (int32[2^k], links to streams) that holds the key, or the free one where it belongs. O(1)."""
     mask = np.uint64(len(table) - 1)
-    slot = ((np.uint64(key) * _ODD) >> np.uint64(32)) & mask
+    slot = np.uint64(home(table, key))
     while table[slot] != 0 and streams[table[slot] - 1].key != key:
         slot = (slot + np.uint64(1)) & mask
     return np.int64(slot)

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 _RETRY_S: Final = 1.0
 _CHECKPOINT: Final = "shard"
+_STATE_LAYOUT: Final = 1
+"""Raised when the arrays of windows, latest values or series in a checkpoint change their meaning."""
 
 
 def wall_clock_us() -> int:
@@ -76,7 +78,7 @@ class Shard:
         self._config = config
         self._catalogue = catalogue
         self._clock = clock
-        self._fingerprint = f"{catalogue.fingerprint}/{config.windows.model_dump_json()}/{ROW_LAYOUT}"
+        self._fingerprint = f"{_STATE_LAYOUT}/{ROW_LAYOUT}/{catalogue.fingerprint}/{config.windows.model_dump_json()}"
         self._folder: Path = config.data_dir / "shards" / str(number)
         self._journal = Journal.open(self._folder / "journal")
         journal_lock = threading.Lock()

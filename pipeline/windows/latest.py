@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numba import njit
 
-from pipeline.anomalies.prefetch import prefetch
+from pipeline.prefetch import prefetch
 from pipeline.arrays import grown, length_for, read_only
 from pipeline.types import F64, I32, I64
 

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numba import njit
 
-from pipeline.anomalies.prefetch import prefetch
+from pipeline.prefetch import prefetch
 from pipeline.types import F64, I32, I64
 
 FIELDS: Final = 7
@@ -89,6 +89,8 @@ def update_panes(
         while j < m and row[j] == i:
             if j + _AHEAD < m:
                 prefetch(panes, (slot_of[row[j + _AHEAD]], series[j + _AHEAD]))
+            # In this function whole: arrays handed to another that numba does not inline early have their references
+            # counted at every call, which takes longer than the value itself.
             s, x = series[j], value[j]
             j += 1
             # Also false for NaN.

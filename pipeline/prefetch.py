@@ -40,8 +40,8 @@ def prefetch(typing_context: Any, rows: Any, index: Any) -> Any:  # noqa: ANN401
         )
         line = builder.bitcast(array.data, byte)
         for axis, (number, integer) in enumerate(indices):
-            number = context.cast(builder, number, integer, types.intp)
-            line = builder.gep(line, [builder.mul(number, builder.extract_value(array.strides, axis))])
+            place = context.cast(builder, number, integer, types.intp)
+            line = builder.gep(line, [builder.mul(place, builder.extract_value(array.strides, axis))])
         for offset in range(0, getattr(kind.dtype, "size", 1), 64):
             there = builder.gep(line, [ir.Constant(word, offset)])
             builder.call(hint, [there, word(_READ_WRITE), word(_KEEP), word(_DATA)])
