@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 from numba import njit
 
-from pipeline.prefetch import prefetch
 from pipeline.arrays import grown, length_for, read_only
+from pipeline.prefetch import prefetch
 from pipeline.types import I32, I64
 
 _AHEAD: Final = 12

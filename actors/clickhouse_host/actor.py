@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +11,7 @@ from ray.actor import ActorHandle
 
 from actors.clickhouse_host.host import ClickHouseHost
 
+_NICENESS: Final = 10
 NAME: Final = "clickhouse"
 """Of the actor, in the platform's namespace."""
 
@@ -19,6 +21,8 @@ class ClickHouseActor:
 
     def __init__(self, data_dir: str, port: int, password: str = "", cold_dir: str | None = None) -> None:
         """See `ClickHouseHost`."""
+        # Acknowledgements come first where they share the cores with ClickHouse, whose merges can wait.
+        os.nice(_NICENESS)
         self._host = ClickHouseHost(
             Path(data_dir), port, password=password, cold_dir=None if cold_dir is None else Path(cold_dir)
         )

@@ -21,8 +21,8 @@ from pipeline.anomalies import (
     traffic,
     unknown_arbitration_id,
 )
-from pipeline.prefetch import prefetch
 from pipeline.anomalies.state import EVENTS, OPEN_COUNT, STREAMS_USED, Row
+from pipeline.prefetch import prefetch
 
 FRAME: Final = 0
 VALUE: Final = 1

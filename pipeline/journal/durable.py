@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -19,6 +19,7 @@ TEMPORARY: Final = ".new"
 """Suffix of a file that is not yet whole; whoever opens the directory removes what a crash left."""
 
 _IOV_MAX: Final = 1024
+_PIECE_BYTES: Final = 8 << 20
 
 
 def sync_directory(directory: Path) -> None:
@@ -52,6 +53,8 @@ def write_all(fd: int, views: Sequence[memoryview], position: int) -> None:
 def create_file(path: Path, views: Sequence[memoryview]) -> None:
     """Create or replace `path` so that a crash leaves the old file, or the whole new one, never a part.
 
+    Large files are synced piece by piece: a sync of hundreds of megabytes at once would hold up every other file's.
+
     Raises:
         OSError: nothing under `path` changed, and no temporary file is left where it could be removed.
     """
@@ -59,7 +62,12 @@ def create_file(path: Path, views: Sequence[memoryview]) -> None:
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         try:
-            write_all(fd, views, 0)
+            position = 0
+            for piece in _pieces(views):
+                write_all(fd, [piece], position)
+                position += len(piece)
+                if position % _PIECE_BYTES < len(piece):
+                    os.fdatasync(fd)
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -68,6 +76,12 @@ def create_file(path: Path, views: Sequence[memoryview]) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def _pieces(views: Sequence[memoryview]) -> Iterator[memoryview]:
+    for view in views:
+        for start in range(0, len(view), _PIECE_BYTES):
+            yield view[start : start + _PIECE_BYTES]
 
 
 def make_directory(directory: Path) -> None:

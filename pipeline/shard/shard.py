@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from pipeline.anomalies.engine import ROW_LAYOUT
 from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.writer import Writer
@@ -37,7 +39,7 @@ log = logging.getLogger(__name__)
 
 _RETRY_S: Final = 1.0
 _CHECKPOINT: Final = "shard"
-_STATE_LAYOUT: Final = 1
+_STATE_LAYOUT: Final = 2
 """Raised when the arrays of windows, latest values or series in a checkpoint change their meaning."""
 
 
@@ -101,6 +103,7 @@ class Shard:
         self._truncate_to = self._journal.start
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._saving: threading.Thread | None = None
         self.warehouse_error: str | None = None
         """Why the last insert failed; None while inserts succeed."""
         self.on_anomaly: Callable[[], None] = lambda: None
@@ -195,29 +198,49 @@ class Shard:
     def checkpoint(self) -> None:
         """Write all state to disk and drop the journal that two checkpoints and ClickHouse no longer need.
 
-        Copies the state under the lock (milliseconds), writes it outside.
-
         Raises:
             JournalError: the disk refused; the older checkpoints stand.
         """
-        with self.lock, self._committer.state_lock:
-            arrays = {f"vehicles.{key}": array for key, array in self.vehicles.snapshot().items()}
-            arrays |= {f"duplicates.{key}": array for key, array in self._duplicates.snapshot().items()}
-            arrays |= self.processor.snapshot()
-            stored_to, rolled_to = self._storer.stored_to, self._storer.rolled_to
+        self._save(*self._snapshot())
+
+    def _snapshot(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Copies of all state. Processing waits while they are made, acknowledgements do not.
+
+        The duplicate filter and the vehicles come after the rest, so that they are ahead of it and never behind:
+        a frame marked twice is still one frame, one not marked would be accepted again.
+        """
+        self.processor.prepare_snapshot()
+        with self.lock:
+            arrays = self.processor.snapshot()
             meta: dict[str, Any] = {
                 "processed_to": self._processed_to,
-                "stored_to": stored_to,
-                "rolled_to": rolled_to,
+                "stored_to": self._storer.stored_to,
+                "rolled_to": self._storer.rolled_to,
                 "ledger": self.ledger.snapshot(),
                 "anomalies": self.anomaly_log.snapshot(),
                 "fingerprint": self._fingerprint,
             }
-            processed_to = self._processed_to
+        with self._committer.state_lock:
+            arrays |= {f"duplicates.{key}": array for key, array in self._duplicates.snapshot().items()}
+        arrays |= {f"vehicles.{key}": array for key, array in self.vehicles.snapshot().items()}
+        return meta, arrays
+
+    def _save(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         checkpoint.save(self._folder, _CHECKPOINT, meta, arrays)
         # The checkpoint before this one may be needed if this one is damaged, so its journal stays one round longer.
         self._journal.truncate_before(self._truncate_to)
-        self._truncate_to = max(self._truncate_to, min(processed_to, stored_to, rolled_to))
+        needed = min(meta["processed_to"], meta["stored_to"], meta["rolled_to"])
+        self._truncate_to = max(self._truncate_to, needed)
+
+    def _save_in_background(self) -> None:
+        """Storing goes on while a checkpoint is written; the next one waits until it is."""
+        if self._saving is not None and self._saving.is_alive():
+            return
+        taken = self._snapshot()
+        self._saving = threading.Thread(
+            target=self._guard, args=(lambda: self._save(*taken),), name=f"{self.name}-checkpoint", daemon=True
+        )
+        self._saving.start()
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -241,6 +264,8 @@ class Shard:
             thread.join(max(0.1, deadline - time.monotonic()))
         stored = not self._threads or not any(thread.is_alive() for thread in self._threads)
         stored = stored and self._storer.backlog_bytes == 0
+        if self._saving is not None:
+            self._saving.join()
         self.checkpoint()
         self._journal.close()
         return stored
@@ -274,7 +299,7 @@ class Shard:
             if stopping and not stored and self._unprocessed.empty() and not self._storer.backlog_bytes:
                 return
             if time.monotonic() > next_checkpoint and not stopping:
-                self.checkpoint()
+                self._save_in_background()
                 next_checkpoint = time.monotonic() + self._config.shard.checkpoint_interval_s
 
     def _pause(self) -> float:

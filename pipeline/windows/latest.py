@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 from numba import njit
 
-from pipeline.prefetch import prefetch
 from pipeline.arrays import grown, length_for, read_only
+from pipeline.prefetch import prefetch
 from pipeline.types import F64, I32, I64
 
 _NEVER: Final = np.iinfo(np.int64).min

@@ -58,6 +58,7 @@ class SlidingWindows:
         self._newest_time: I64 = np.zeros(0, np.int64)
         self._vehicle_of: I32 = np.zeros(0, np.int32)
         self._panes: F64 = np.zeros((settings.panes, 0, FIELDS))
+        self._spare: F64 = self._panes
         self._pane_of_frame: I64 = np.zeros(0, np.int64)
         self._slot_of_frame: I32 = np.zeros(0, np.int32)
         self._series = 0
@@ -160,15 +161,29 @@ class SlidingWindows:
         return int(self._newest_time[vehicle]) - self._settings.lateness_us
 
     def snapshot(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Copies of all state."""
+        """Copies of all state, those of the panes valid until the next snapshot.
+
+        The panes are by far the largest state of a shard. `prepare_snapshot` beforehand leaves only their copying,
+        a tenth of a second for 500,000 series, to the time in which nothing may be updated.
+        """
+        self.prepare_snapshot()
         n = self._series
+        for pane, copy in zip(self._panes, self._spare, strict=True):
+            np.copyto(copy[:n], pane[:n])
         return {
             "shape": np.array(self._shape(), np.int64),
             "newest_time": self._newest_time.copy(),
             "vehicle_of": self._vehicle_of[:n].copy(),
-            "panes": self._panes[:, :n].copy(),
+            **{f"pane.{number}": copy[:n] for number, copy in enumerate(self._spare)},
             "counters": np.array([self.too_late, self.not_finite], np.int64),
         }
+
+    def prepare_snapshot(self) -> None:
+        """Have memory for the next snapshot at hand; may run beside an update."""
+        if self._spare.shape != self._panes.shape:
+            self._spare = np.empty_like(self._panes)
+            # Written once, so that the kernel maps its pages now.
+            self._spare.fill(0)
 
     def restore(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Take over what `snapshot` gave, in place of all state.
@@ -184,7 +199,7 @@ class SlidingWindows:
             )
         self._newest_time = arrays["newest_time"].copy()
         self._vehicle_of = arrays["vehicle_of"].copy()
-        self._panes = np.ascontiguousarray(arrays["panes"]).copy()
+        self._panes = np.stack([arrays[f"pane.{number}"] for number in range(self._settings.panes)])
         self._series = len(self._vehicle_of)
         self.too_late, self.not_finite = arrays["counters"].tolist()
 
