@@ -101,6 +101,8 @@ def _set_environment(folder: Path) -> None:
         # Everything binds to loopback here; a cluster sets its own mode, on every node.
         "RAY_AUTH_MODE": "token",
         "RAY_DEDUP_LOGS": "0",
+        # Ray's default of 15 lets anything else on the machine go before the workers that acknowledge frames.
+        "RAY_worker_niceness": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     }
     for name, value in wanted.items():

@@ -56,7 +56,7 @@ class ShardSettings(_Section):
     """How long processed frames are gathered before one insert."""
     rollup_interval_s: float = 30.0
     """How long the values of a large fleet are gathered before the rollups learn of them."""
-    flush_values: int = 600_000
+    flush_values: int = 2_000_000
     """Signal values that make an insert at once."""
     checkpoint_interval_s: float = 60.0
 

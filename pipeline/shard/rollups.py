@@ -6,17 +6,20 @@ import threading
 import time
 from typing import Final
 
-import pyarrow as pa
+import numpy as np
 
 from pipeline.clickhouse.writer import Writer
 from pipeline.journal.log import Journal
-from pipeline.shard import records
+from pipeline.shard import minutes, records
 from pipeline.shard.insert_rows import NameColumns, ValueColumns, minute_rows
 from pipeline.shard.minutes import Minutes
 from pipeline.shard.records import Rollup, note
+from pipeline.types import I64
 
 _SMALL: Final = 50_000
 """Values whose rollup costs so little that it follows their insert at once."""
+_SLICE: Final = 64_000
+"""Rows of one insert: a large rollup goes in slices between the inserts of frames, and holds none of them up."""
 
 
 class Rollups:
@@ -42,7 +45,8 @@ class Rollups:
         self._names = names
         self._interval_s = interval_s
         self._minutes = Minutes()
-        self._announced: tuple[Rollup, pa.RecordBatch] | None = None
+        self._announced: tuple[Rollup, I64] | None = None
+        self._sent = 0
         self._last = time.monotonic()
         self.rolled_to = journal.start
         """The rollups hold everything before this offset."""
@@ -51,38 +55,55 @@ class Rollups:
         """Gather values that are stored."""
         self._minutes.add(*values)
 
-    def due(self) -> bool:
+    def step(self, stored_to: int) -> None:
+        """Before an insert of frames: send a slice of what is announced, or announce what is due.
+
+        Raises:
+            WarehouseError: the slice was not confirmed; the next call sends it again.
+        """
+        if self._announced is None and self._minutes.values and self._due():
+            self._announce(stored_to)
+        self._send_slice()
+
+    def finish(self, stored_to: int) -> None:
+        """With nothing else to store: send all that is gathered, the values of `[rolled_to, stored_to)`.
+
+        Raises:
+            WarehouseError: not all was confirmed; call again.
+        """
+        while self._announced is not None or self._minutes.values:
+            if self._announced is None:
+                self._announce(stored_to)
+            self._send_slice()
+
+    def reopen(self, rollup: Rollup) -> None:
+        """Make all that is gathered the rows of an announced rollup.
+
+        Rows are sorted by series, so that a restart, which meets series in another order, cuts the same slices.
+        """
+        rows = self._minutes.flush()
+        self._announced = rollup, rows[np.argsort(rows[:, minutes.KEY], kind="stable")]
+        self._sent = 0
+
+    def _due(self) -> bool:
         """Whether what is gathered is little, or has waited long enough."""
         return self._minutes.values <= _SMALL or time.monotonic() - self._last >= self._interval_s
 
-    def roll_up(self, stored_to: int) -> None:
-        """Send all that is gathered, the values of `[rolled_to, stored_to)`.
-
-        Raises:
-            WarehouseError: it was not confirmed; `finish` sends the same again.
-        """
-        if not self._minutes.values:
-            return
+    def _announce(self, stored_to: int) -> None:
         rollup = Rollup(self.rolled_to, stored_to)
         note(self._journal, self._lock, records.ROLLUP, rollup.encode(), durable=True)
         self.reopen(rollup)
-        self.finish()
 
-    def reopen(self, rollup: Rollup) -> None:
-        """Make all that is gathered the rows of an announced insert."""
-        self._announced = rollup, minute_rows(self._minutes.flush(), self._names)
-
-    def finish(self) -> None:
-        """Send what was announced and not confirmed, if anything.
-
-        Raises:
-            WarehouseError: it was not confirmed; call again.
-        """
+    def _send_slice(self) -> None:
         if self._announced is None:
             return
         rollup, rows = self._announced
-        self._writer.insert_minutes(rows, rollup.token(self._name))
-        note(self._journal, self._lock, records.ROLLED_UP, rollup.encode(), durable=False)
-        self._announced = None
-        self._last = time.monotonic()
-        self.rolled_to = rollup.end
+        part = rows[self._sent : self._sent + _SLICE]
+        if len(part):
+            self._writer.insert_minutes(minute_rows(part, self._names), f"{rollup.token(self._name)}/{self._sent}")
+            self._sent += len(part)
+        if self._sent == len(rows):
+            note(self._journal, self._lock, records.ROLLED_UP, rollup.encode(), durable=False)
+            self._announced = None
+            self._last = time.monotonic()
+            self.rolled_to = rollup.end

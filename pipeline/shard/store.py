@@ -141,13 +141,13 @@ class Storer:
             WarehouseError: ClickHouse refused it.
             JournalError: the intent could not be made durable.
         """
-        self._rollups.finish()
         chunk = self._next_chunk()
         if chunk is None:
-            self._rollups.roll_up(self.stored_to)
+            self._rollups.finish(self.stored_to)
             return None
         self._current = chunk
         self._names.refresh()
+        self._rollups.step(self.stored_to)
         if self.open_intent is None:
             intent = Intent(chunk.start, chunk.end, self._late_duplicates(chunk))
             self._note(records.INTENT, intent.encode(), durable=True)
@@ -157,8 +157,6 @@ class Storer:
         self._note(records.STORED, Stored(chunk.end, tallies).encode(), durable=False)
         self.open_intent = self._current = None
         self.stored_to = chunk.end
-        if self._rollups.due():
-            self._rollups.roll_up(self.stored_to)
         return tallies
 
     def _insert(self, chunk: _Chunk, intent: Intent) -> dict[str, Tally]:

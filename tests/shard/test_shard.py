@@ -247,6 +247,7 @@ def test_rollups_that_a_crash_cut_off_are_finished_once(
     tmp_path: Path, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, crash_at: str
 ) -> None:
     monkeypatch.setattr("pipeline.shard.rollups._SMALL", 0)
+    monkeypatch.setattr("pipeline.shard.rollups._SLICE", 500)
     overrides = {"duplicates": {"content_entries": 1024}}
     one = shard(tmp_path / "one", warehouse, **overrides)
     sent = [uncounted(batch) for batch in batches(30, vehicles=50)]
