@@ -104,6 +104,7 @@ class Shard:
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._saving: threading.Thread | None = None
+        self._prepared = False
         self.warehouse_error: str | None = None
         """Why the last insert failed; None while inserts succeed."""
         self.on_anomaly: Callable[[], None] = lambda: None
@@ -232,15 +233,27 @@ class Shard:
         needed = min(meta["processed_to"], meta["stored_to"], meta["rolled_to"])
         self._truncate_to = max(self._truncate_to, needed)
 
-    def _save_in_background(self) -> None:
-        """Storing goes on while a checkpoint is written; the next one waits until it is."""
+    def _checkpoint_in_background(self) -> bool:
+        """One step of a checkpoint that holds up storing only while the state is copied; True once it is being saved.
+
+        The first call has memory made ready beside all other work, a later one copies and leaves the writing to a
+        thread. Copying stays with the thread that stores, so that ledger and offsets agree.
+        """
         if self._saving is not None and self._saving.is_alive():
-            return
-        taken = self._snapshot()
-        self._saving = threading.Thread(
-            target=self._guard, args=(lambda: self._save(*taken),), name=f"{self.name}-checkpoint", daemon=True
-        )
-        self._saving.start()
+            return False
+        if not self._prepared:
+            self._prepared = True
+            self._saving = self._beside(self.processor.prepare_snapshot)
+            return False
+        self._prepared = False
+        meta, arrays = self._snapshot()
+        self._saving = self._beside(lambda: self._save(meta, arrays))
+        return True
+
+    def _beside(self, work: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=self._guard, args=(work,), name=f"{self.name}-checkpoint", daemon=True)
+        thread.start()
+        return thread
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -298,8 +311,8 @@ class Shard:
                 self._stopping.wait(_RETRY_S if isinstance(error, WarehouseAway) else 5 * _RETRY_S)
             if stopping and not stored and self._unprocessed.empty() and not self._storer.backlog_bytes:
                 return
-            if time.monotonic() > next_checkpoint and not stopping:
-                self._save_in_background()
+            due = time.monotonic() > next_checkpoint and not stopping
+            if due and self._checkpoint_in_background():
                 next_checkpoint = time.monotonic() + self._config.shard.checkpoint_interval_s
 
     def _pause(self) -> float:

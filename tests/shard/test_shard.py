@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -279,5 +280,26 @@ def test_rollups_that_a_crash_cut_off_are_finished_once(
     settle(two)
     counts = stored(warehouse)
     assert counts["frames"] == total
+    assert counts["signals"] == counts["minutes"] == counts["hours"]
+    assert two.close()
+
+
+def test_checkpoints_are_written_while_frames_flow(tmp_path: Path, warehouse: Warehouse) -> None:
+    overrides = {"shard.flush_interval_s": 0.02, "shard.checkpoint_interval_s": 0.05}
+    one = shard(tmp_path / "one", warehouse, **overrides)
+    one.start()
+    sent = batches(40)
+    for batch in sent:
+        one.commit([submission(batch)])
+        while one.ledger.of("default").pending:
+            time.sleep(0.005)
+    folder = tmp_path / "one" / "shards" / "0"
+    assert len(list(folder.glob("*.checkpoint"))) == 2, "no checkpoint was written while frames came"
+    assert one.close()
+    two = shard(tmp_path / "one", warehouse, **overrides)
+    assert two.commit([submission(batch) for batch in sent]) == [Receipt(0, len(batch), 0) for batch in sent]
+    settle(two)
+    counts = stored(warehouse)
+    assert counts["frames"] == sum(len(batch) for batch in sent)
     assert counts["signals"] == counts["minutes"] == counts["hours"]
     assert two.close()
