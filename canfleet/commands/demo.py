@@ -100,7 +100,7 @@ class _Progress:
 
 
 def _wait_until_stored(platform: ChildPlatform, accepted: int) -> dict[str, int]:
-    """Counts in ClickHouse once all accepted frames are there, or after a minute as they are then."""
+    """Counts in ClickHouse once all accepted frames and their rollups are there, or after a minute as they are."""
     warehouse = Warehouse.connect(WarehouseSettings(url=platform.clickhouse_url))
     try:
         return _poll(lambda: _counts(warehouse), accepted)
@@ -112,7 +112,8 @@ def _poll(read: Callable[[], dict[str, int]], accepted: int) -> dict[str, int]:
     deadline = time.monotonic() + _STORE_TIMEOUT_S
     while True:
         counts = read()
-        if counts["frames"] >= accepted or time.monotonic() > deadline:
+        complete = counts["frames"] >= accepted and counts["rolled_up"] >= counts["signals"]
+        if complete or time.monotonic() > deadline:
             return counts
         time.sleep(0.2)
 
