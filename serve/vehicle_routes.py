@@ -60,7 +60,7 @@ async def history(
     wanted = span(step, "step")
     await _known(context, key.fleet, vehicle_id)
     find = partial(Queries(context.platform.warehouse).signal_history, key.fleet, vehicle_id, [signal])
-    found = await asyncio.to_thread(partial(find, since, until, wanted, message))
+    found = await asyncio.to_thread(partial(find, start=since, end=until, step=wanted, message=message))
     return json_answer(
         {
             "vehicle_id": vehicle_id,
