@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from pipeline.clickhouse.writer import ANOMALIES, DEAD_LETTERS, FRAMES, MINUTES, SIGNALS
 from pipeline.decode.catalogue import Catalogue
+from pipeline.frames.columns import FrameColumns
 from pipeline.frames.schema import CANONICAL, TIMESTAMP
 from pipeline.shard import minutes
 from pipeline.shard.anomaly_log import Anomaly
@@ -106,10 +107,6 @@ def frame_rows(items: Sequence[Processed], keep: Bools | None, names: NameColumn
     frames = concat_columns([item.group.frames for item in items])
     received_at = np.concatenate([item.group.received_at for item in items])
     absent = None if frames.counted.all() else ~frames.counted
-    first, n = int(frames.offsets[0]), len(frames)
-    data = pa.Array.from_buffers(
-        pa.binary(), n, [None, pa.py_buffer(frames.offsets - np.int32(first)), pa.py_buffer(frames.payload[first:])]
-    )
     batch = pa.RecordBatch.from_arrays(
         [
             names.fleet(frames.vehicle),
@@ -120,7 +117,7 @@ def frame_rows(items: Sequence[Processed], keep: Bools | None, names: NameColumn
             pa.array(frames.channel),
             pa.array(frames.arbitration_id),
             pa.array(frames.is_extended),
-            data,
+            _data(frames),
             pa.array(received_at, TIMESTAMP),
         ],
         schema=FRAMES,
@@ -193,16 +190,12 @@ def doubtful_frames(items: Sequence[Processed], names: NameColumns) -> tuple[I64
         ]
     )
     rows = np.flatnonzero(doubtful)
-    first, n = int(frames.offsets[0]), len(frames)
-    data = pa.Array.from_buffers(
-        pa.binary(), n, [None, pa.py_buffer(frames.offsets - np.int32(first)), pa.py_buffer(frames.payload[first:])]
-    )
     batch = pa.RecordBatch.from_arrays(
         [
             names.vehicle_id(frames.vehicle),
             pa.array(frames.timestamp, TIMESTAMP),
             pa.array(frames.arbitration_id),
-            data,
+            _data(frames),
             pa.array(frames.is_extended),
             pa.array(frames.channel),
             pa.array(frames.session, pa.uint32(), mask=~frames.counted),
@@ -237,6 +230,13 @@ def dead_letter_rows(items: Sequence[Processed]) -> pa.Table | None:
 def anomaly_rows(anomalies: Sequence[Anomaly]) -> pa.RecordBatch:
     """Rows of `anomalies_log`."""
     return pa.RecordBatch.from_pylist([anomaly.as_dict() for anomaly in anomalies], ANOMALIES)
+
+
+def _data(frames: FrameColumns) -> pa.BinaryArray:
+    """binary[n], the frames' data, without a copy of the payload."""
+    first = int(frames.offsets[0])
+    buffers = [None, pa.py_buffer(frames.offsets - np.int32(first)), pa.py_buffer(frames.payload[first:])]
+    return pa.Array.from_buffers(pa.binary(), len(frames), buffers)
 
 
 def _per_value(items: Sequence[Processed]) -> tuple[I32, I64]:

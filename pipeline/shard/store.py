@@ -71,7 +71,6 @@ class Storer:
         self._lock = lock
         self._warehouse = warehouse
         self._writer = Writer(warehouse)
-        self._catalogue = catalogue
         self._vehicles = vehicles
         self._names = NameColumns(catalogue, vehicles)
         self._decoder = decoder
