@@ -11,7 +11,6 @@ from ray.actor import ActorHandle
 
 from actors.clickhouse_host.host import ClickHouseHost
 
-_NICENESS: Final = 10
 NAME: Final = "clickhouse"
 """Of the actor, in the platform's namespace."""
 
@@ -21,8 +20,9 @@ class ClickHouseActor:
 
     def __init__(self, data_dir: str, port: int, password: str = "", cold_dir: str | None = None) -> None:
         """See `ClickHouseHost`."""
-        # Acknowledgements come first where they share the cores with ClickHouse, whose merges can wait.
-        os.nice(_NICENESS)
+        # Acknowledgements come first where they share the cores with ClickHouse, which can wait: only threads of this
+        # policy are preempted at once by a thread that wakes up, a large niceness still lets them end their slice.
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         self._host = ClickHouseHost(
             Path(data_dir), port, password=password, cold_dir=None if cold_dir is None else Path(cold_dir)
         )
