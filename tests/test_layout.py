@@ -26,6 +26,8 @@ LAYERS = [
         "pipeline.arrays",
         "pipeline.prefetch",
         "pipeline.verdicts",
+        "pipeline.breaker",
+        "pipeline.ranges",
     },
     {"pipeline.frames", "pipeline.partitioning", "pipeline.keys"},
     {"pipeline.decode"},

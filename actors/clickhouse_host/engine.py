@@ -11,7 +11,9 @@ import os
 import re
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
@@ -24,6 +26,8 @@ from pipeline.errors import ConfigError, WarehouseAway, WarehouseError
 
 _SERVER_DEFAULTS: Final = {"implicit_select": "0"}
 """Where chDB's defaults differ from a server's: a bare expression would be taken for a SELECT."""
+_SETTINGS: Final = re.compile(r"\bSETTINGS\b[^()]*$", re.IGNORECASE)
+"""The last clause of an INSERT's head; a column of that name would stand in parentheses."""
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -92,11 +96,10 @@ class Engine:
             for preparation in _preparations(statement):
                 handle.query(preparation, "TabSeparated")
             if statement.insert_format is not None:
-                with handle.send_insert(statement.sql, statement.insert_format) as inserter:
-                    for piece in statement.data:
-                        inserter.append(piece)
-                    done = inserter.finish()
-                return Answer(b"", None, 0, 0, done.rows_written, done.bytes_written, time.monotonic_ns() - start)
+                with _in_memory(statement.data) as path:
+                    done = handle.query(_from_file(statement, path), "TabSeparated")
+                elapsed = time.monotonic_ns() - start
+                return Answer(b"", None, 0, 0, done.rows_written(), done.bytes_written(), elapsed)
             result = handle.query(statement.sql, statement.default_format, params=dict(statement.parameters))
             body: bytes = result.bytes()
             answers = statement.has_answer
@@ -122,6 +125,32 @@ class Engine:
         self.pool.shutdown(wait=True)
         self._root.close()
         self._lock_file.close()
+
+
+@contextmanager
+def _in_memory(pieces: Sequence[bytes]) -> Iterator[str]:
+    """A file in memory with an INSERT's data; yields its path."""
+    file = os.memfd_create("insert")
+    try:
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(file, view) :]
+        yield f"/proc/self/fd/{file}"
+    finally:
+        os.close(file)
+
+
+def _from_file(statement: Statement, path: str) -> str:
+    """The INSERT with its data in a file.
+
+    chDB's own way to send data, `send_insert`, forgets every error that happens after the data were parsed: rows that
+    break a constraint, a full disk, too little memory end as a success that stored nothing.
+    """
+    settings = _SETTINGS.search(statement.sql)
+    end = settings.start() if settings else len(statement.sql)
+    source = f" FROM INFILE '{path}' COMPRESSION 'none' "
+    return f"{statement.sql[:end]}{source}{statement.sql[end:]} FORMAT {statement.insert_format}"
 
 
 def _lock(data_dir: Path) -> TextIO:

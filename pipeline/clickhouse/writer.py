@@ -95,7 +95,7 @@ DEAD_LETTERS: Final[pa.Schema] = pa.schema(
 
 _BY_SERIES: Final = ("fleet", "vehicle_id", "signal")
 
-_SETTINGS: Final[dict[str, Any]] = {
+SETTINGS: Final[dict[str, Any]] = {
     "async_insert": 0,
     "insert_deduplicate": 1,
     "deduplicate_blocks_in_dependent_materialized_views": 1,
@@ -104,6 +104,7 @@ _SETTINGS: Final[dict[str, Any]] = {
     # A backfill spans many weeks in one insert: an acknowledged frame must be stored, so none is refused.
     "max_partitions_per_insert_block": 0,
 }
+"""Of every insert."""
 
 
 class Writer:
@@ -149,10 +150,10 @@ class Writer:
             raise WarehouseError(f"rows for {table} came without a token: without one, a re-sent batch is stored twice")
         if set(rows.schema.names) != set(schema.names):
             raise WarehouseError(f"rows for {table} have columns {rows.schema.names}, they must have {schema.names}")
-        self._warehouse.insert(table, rows.schema.names, _stream(rows), insert_deduplication_token=token, **_SETTINGS)
+        self._warehouse.insert(table, rows.schema.names, one_block(rows), insert_deduplication_token=token, **SETTINGS)
 
 
-def _stream(rows: Rows) -> memoryview:
+def one_block(rows: Rows) -> memoryview:
     """An Arrow IPC stream of one record batch: one batch is one block, and one block has one token."""
     batch = _one_batch(rows)
     sink = pa.BufferOutputStream()

@@ -42,6 +42,14 @@ class ValueColumns(NamedTuple):
     timestamp: I64
     value: F64
 
+    def without(self, rows: I64) -> ValueColumns:
+        """All but some values; itself where `rows` is empty."""
+        if not len(rows):
+            return self
+        kept = np.ones(len(self.value), np.bool_)
+        kept[rows] = False
+        return ValueColumns(self.vehicle[kept], self.signal[kept], self.timestamp[kept], self.value[kept])
+
 
 class NameColumns:
     """Dictionary columns that every insert of a shard shares: fleets, vehicles, messages, signals."""
@@ -117,7 +125,7 @@ def frame_rows(items: Sequence[Processed], keep: Bools | None, names: NameColumn
             pa.array(frames.channel),
             pa.array(frames.arbitration_id),
             pa.array(frames.is_extended),
-            _data(frames),
+            binary_data(frames),
             pa.array(received_at, TIMESTAMP),
         ],
         schema=FRAMES,
@@ -182,7 +190,6 @@ def doubtful_frames(items: Sequence[Processed], names: NameColumns) -> tuple[I64
     Returns:
         int64[k], their positions among all frames of `items`; their fleets; and themselves, schema `CANONICAL`.
     """
-    frames = concat_columns([item.group.frames for item in items])
     doubtful = np.concatenate(
         [
             np.zeros(len(item.group), np.bool_) if item.group.unverified is None else item.group.unverified
@@ -190,12 +197,19 @@ def doubtful_frames(items: Sequence[Processed], names: NameColumns) -> tuple[I64
         ]
     )
     rows = np.flatnonzero(doubtful)
+    vehicle = np.concatenate([item.group.frames.vehicle for item in items])[rows]
+    return rows, names.fleet(vehicle), canonical_rows(items, rows, names)
+
+
+def canonical_rows(items: Sequence[Processed], rows: I64, names: NameColumns) -> pa.RecordBatch:
+    """The frames at positions `rows` (int64[k]) of `items`, as a batch of schema `CANONICAL`."""
+    frames = concat_columns([item.group.frames for item in items])
     batch = pa.RecordBatch.from_arrays(
         [
             names.vehicle_id(frames.vehicle),
             pa.array(frames.timestamp, TIMESTAMP),
             pa.array(frames.arbitration_id),
-            _data(frames),
+            binary_data(frames),
             pa.array(frames.is_extended),
             pa.array(frames.channel),
             pa.array(frames.session, pa.uint32(), mask=~frames.counted),
@@ -203,7 +217,7 @@ def doubtful_frames(items: Sequence[Processed], names: NameColumns) -> tuple[I64
         ],
         schema=CANONICAL,
     )
-    return rows, names.fleet(frames.vehicle[rows]), batch.take(pa.array(rows))
+    return batch.take(pa.array(rows))
 
 
 def dead_letter_rows(items: Sequence[Processed]) -> pa.Table | None:
@@ -232,7 +246,7 @@ def anomaly_rows(anomalies: Sequence[Anomaly]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([anomaly.as_dict() for anomaly in anomalies], ANOMALIES)
 
 
-def _data(frames: FrameColumns) -> pa.BinaryArray:
+def binary_data(frames: FrameColumns) -> pa.BinaryArray:
     """binary[n], the frames' data, without a copy of the payload."""
     first = int(frames.offsets[0])
     buffers = [None, pa.py_buffer(frames.offsets - np.int32(first)), pa.py_buffer(frames.payload[first:])]

@@ -181,10 +181,6 @@ class Processor:
             )
         return found
 
-    def prepare_snapshot(self) -> None:
-        """Have memory for the next snapshot at hand; may run beside `process`."""
-        self.windows.prepare_snapshot()
-
     def snapshot(self) -> dict[str, np.ndarray]:
         """Copies of all state, for a checkpoint; valid until the next one."""
         arrays: dict[str, np.ndarray] = {"last_received": self.last_received[: len(self._vehicles)].copy()}

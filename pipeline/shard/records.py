@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
 import numpy as np
 import orjson
 
+from pipeline.errors import JournalError
 from pipeline.journal.log import Journal
 from pipeline.shard.ledger import Tally
 from pipeline.types import I64
@@ -16,90 +17,123 @@ from pipeline.types import I64
 SUBMISSION: Final = 1
 """Frames and dead letters of one request to this shard, as `pipeline.submission.encode_accepted` writes them."""
 INTENT: Final = 2
-"""The next insert: which offsets, less which late duplicates. Synced before the insert is sent."""
+"""The next insert: which offsets, less which rows. Synced before the insert is sent."""
 STORED: Final = 3
-"""ClickHouse confirmed everything before an offset."""
+"""ClickHouse confirmed the rows of a range of offsets."""
 ROLLUP: Final = 4
 """The next insert into the rollups: which offsets. Synced before the insert is sent."""
 ROLLED_UP: Final = 5
-"""ClickHouse confirmed the rollups of everything before an offset."""
+"""ClickHouse confirmed the rollups of those offsets."""
+
+_NO_ROWS: Final[I64] = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """Offsets `[start, end)` go into ClickHouse as one insert, less the frames numbered in `late_duplicates`.
+    """Offsets `[start, end)` go into ClickHouse as one insert, less some rows.
 
     The offsets name the deduplication token: an insert that is re-sent after a crash has the same rows and the
     same token, and stores nothing twice.
+
+    Attributes:
+        start, end: journal offsets.
+        late_duplicates: int64[k], frames found to be stored already, by their position among the chunk's frames.
+        refused_frames: int64[k], frames that ClickHouse refused for their content.
+        refused_values: int64[k], the same for values, by their position among those of all other frames.
     """
 
     start: int
     end: int
-    late_duplicates: I64
+    late_duplicates: I64 = field(default_factory=_NO_ROWS.copy)
+    refused_frames: I64 = field(default_factory=_NO_ROWS.copy)
+    refused_values: I64 = field(default_factory=_NO_ROWS.copy)
 
     def token(self, shard: str) -> str:
-        """The insert's deduplication token, without the table's name."""
-        return f"{shard}/{self.start}-{self.end}"
+        """The token of the frames, without the table's name. Another where frames were found to be refused: then the
+        insert without them is another one."""
+        return f"{shard}/{self.start}-{self.end}{_less('', self.refused_frames)}"
+
+    def value_token(self, shard: str) -> str:
+        """The token of the values, likewise."""
+        return self.token(shard) + _less("values-", self.refused_values)
 
     def encode(self) -> bytes:
         """As the payload of an INTENT record."""
-        head = orjson.dumps({"start": self.start, "end": self.end})
-        return head + b"\n" + self.late_duplicates.astype("<i8").tobytes()
+        parts = [self.late_duplicates, self.refused_frames, self.refused_values]
+        head = orjson.dumps({"start": self.start, "end": self.end, "rows": [len(part) for part in parts]})
+        return head + b"\n" + np.concatenate(parts).astype("<i8").tobytes()
 
     @classmethod
     def decode(cls, payload: bytes) -> Intent:
-        """Read what `encode` wrote."""
-        head, _, rows = payload.partition(b"\n")
+        """Read what `encode` wrote; without `rows`, as in version 0.1, all rows are late duplicates."""
+        head, _, body = payload.partition(b"\n")
         document = orjson.loads(head)
-        return cls(document["start"], document["end"], np.frombuffer(rows, "<i8").astype(np.int64))
+        rows = np.frombuffer(body, "<i8").astype(np.int64)
+        late, frames, _ = document.get("rows", [len(rows), 0, 0])
+        return cls(document["start"], document["end"], rows[:late], rows[late : late + frames], rows[late + frames :])
 
 
 @dataclass(frozen=True, slots=True)
 class Rollup:
-    """The values of offsets `[start, end)`, all of them stored, go into the rollups as one insert."""
+    """The values of some ranges of offsets, all of them stored, go into the rollups as one insert."""
 
-    start: int
-    end: int
+    ranges: tuple[tuple[int, int], ...]
 
     def token(self, shard: str) -> str:
-        """The insert's deduplication token."""
-        return f"{shard}/{self.start}-{self.end}/minutes"
+        """The insert's deduplication token: no two rollups share an offset, so the ends name one."""
+        return f"{shard}/{self.ranges[0][0]}-{self.ranges[-1][1]}/minutes"
 
     def encode(self) -> bytes:
         """As the payload of a ROLLUP or ROLLED_UP record."""
-        return orjson.dumps({"start": self.start, "end": self.end})
+        return orjson.dumps({"ranges": self.ranges})
 
     @classmethod
     def decode(cls, payload: bytes) -> Rollup:
-        """Read what `encode` wrote."""
-        return cls(**orjson.loads(payload))
+        """Read what `encode` wrote; version 0.1 had one range."""
+        document = orjson.loads(payload)
+        ranges = document.get("ranges") or [(document["start"], document["end"])]
+        return cls(tuple((start, end) for start, end in ranges))
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Everything before `end` is in ClickHouse; `tallies` is what the last insert added to the ledger."""
+    """`[start, end)` is in ClickHouse; `tallies` is what that insert added to the ledger.
 
+    Version 0.1 stored in order and gave no start: everything before `end` is stored.
+    """
+
+    start: int
     end: int
     tallies: dict[str, Tally]
 
     def encode(self) -> bytes:
         """As the payload of a STORED record."""
-        return orjson.dumps({"end": self.end, "tallies": {fleet: asdict(t) for fleet, t in self.tallies.items()}})
+        tallies = {fleet: asdict(t) for fleet, t in self.tallies.items()}
+        return orjson.dumps({"start": self.start, "end": self.end, "tallies": tallies})
 
     @classmethod
     def decode(cls, payload: bytes) -> Stored:
         """Read what `encode` wrote."""
         document = orjson.loads(payload)
-        return cls(document["end"], {fleet: Tally(**counts) for fleet, counts in document["tallies"].items()})
+        tallies = {fleet: Tally(**counts) for fleet, counts in document["tallies"].items()}
+        return cls(document.get("start", 0), document["end"], tallies)
+
+
+def _less(what: str, rows: I64) -> str:
+    return f"/{what}less-{len(rows)}" if len(rows) else ""
 
 
 def note(journal: Journal, lock: threading.Lock, kind: int, payload: bytes, *, durable: bool) -> None:
     """Append one small record to a journal that others write to as well; sync it where the next step relies on it.
 
     Raises:
-        JournalError: the disk refused.
+        JournalError: the disk refused; the journal stands where it was last durable, and the same can be tried again.
     """
     with lock:
-        journal.append(kind, payload)
-        if durable:
-            journal.sync()
+        try:
+            journal.append(kind, payload)
+            if durable:
+                journal.sync()
+        except JournalError:
+            journal.recover()
+            raise

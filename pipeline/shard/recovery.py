@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +12,10 @@ from pipeline.dedup.filter import DuplicateFilter
 from pipeline.errors import JournalCorrupt
 from pipeline.journal.checkpoint import Checkpoint
 from pipeline.journal.log import Journal
+from pipeline.ranges import RangeSet
 from pipeline.shard import records
 from pipeline.shard.anomaly_log import AnomalyLog
-from pipeline.shard.group import build_group
+from pipeline.shard.group import Group, build_group
 from pipeline.shard.ledger import Ledger
 from pipeline.shard.process import Processor
 from pipeline.shard.records import Intent, Rollup, Stored
@@ -22,19 +25,21 @@ from pipeline.vehicles import VehicleIndex
 
 @dataclass(slots=True)
 class Recovered:
-    """Where storing goes on, and what is worth a warning.
+    """Where processing and storing go on, and what is worth a warning.
 
     Attributes:
-        stored_to: everything before this offset is confirmed.
+        processed_to: live state is that of this offset; what follows in the journal is processed again.
+        stored: offsets whose rows are confirmed.
+        rolled: offsets whose values the rollups hold.
         open_intent: an insert that was announced and perhaps sent; it is sent again as it was.
-        rolled_to: the rollups hold everything before this offset.
-        unrolled: confirmed inserts that the rollups may lack, in order.
+        unrolled: inserts that the rollups may lack, in the order they were made.
         open_rollup: an insert into the rollups that was announced and perhaps sent.
         warnings: for the log.
     """
 
-    stored_to: int
-    rolled_to: int
+    processed_to: int
+    stored: RangeSet
+    rolled: RangeSet
     open_intent: Intent | None = None
     unrolled: list[Intent] = field(default_factory=list)
     open_rollup: Rollup | None = None
@@ -50,18 +55,18 @@ def recover(
     log: AnomalyLog,
     ledger: Ledger,
     fingerprint: str,
-    now_us: int,
 ) -> Recovered:
-    """Bring every state to the journal's end: restore the checkpoint, then take in the records behind it again.
+    """Bring what acknowledgements need to the journal's end: vehicles, seen frames, ledger.
 
-    Marking a frame as seen twice, or finding an anomaly twice, changes nothing, so it does not matter that the
-    duplicate filter of a checkpoint is a little ahead of the rest.
+    Live state is that of the checkpoint afterwards. It takes longer, and nobody's acknowledgement waits for it: process
+    `unprocessed` next. Marking a frame as seen twice changes nothing, so it does not matter that the duplicate filter
+    of a checkpoint is a little ahead of the rest. O(bytes of checkpoint and journal), about a second per ten million
+    frames.
 
     Raises:
         JournalCorrupt: the journal is damaged, or it does not reach back to the checkpoint.
     """
-    state = Recovered(journal.start, journal.start)
-    processed_to = journal.start
+    state = Recovered(journal.start, RangeSet([(0, journal.start)]), RangeSet([(0, journal.start)]))
     if checkpoint is not None:
         meta = checkpoint.meta
         state.warnings += checkpoint.skipped
@@ -73,46 +78,73 @@ def recover(
             state.warnings.append("databases or windows have changed: live values, windows and baselines start anew")
         log.restore(meta["anomalies"])
         ledger.restore(meta["ledger"])
-        processed_to, state.stored_to, state.rolled_to = meta["processed_to"], meta["stored_to"], meta["rolled_to"]
+        state.processed_to = meta["processed_to"]
+        state.stored, state.rolled = _ranges(meta, "stored"), _ranges(meta, "rolled")
     if journal.report.cut_bytes:
         state.warnings.append(f"the journal's torn end, {journal.report.cut_bytes} bytes never acknowledged, was cut")
-    start = min(processed_to, state.stored_to, state.rolled_to)
+    gaps = [ranges.first_gap(0, state.processed_to) for ranges in (state.stored, state.rolled)]
+    start = min([state.processed_to] + [gap[0] for gap in gaps if gap is not None])
     if not journal.start <= start <= journal.durable_end:
         raise JournalCorrupt(
             f"the journal holds {journal.start} to {journal.durable_end}, the checkpoint needs it from {start}"
         )
     for record in journal.read(start):
-        if record.kind == records.SUBMISSION and record.offset >= processed_to:
+        if record.kind != records.SUBMISSION:
+            _take_control(record.kind, bytes(record.payload), state, ledger)
+        elif record.offset >= state.processed_to:
             group = build_group(record.offset, record.next_offset, [decode_accepted(record.payload)], vehicles)
             duplicates.mark(group.frames.vehicle, group.frames, np.ones(len(group), np.bool_))
-            processor.process(group, log, now_us)
             ledger.add(group.tallies)
-        else:
-            _take_control(record.kind, bytes(record.payload), state, ledger)
     return state
+
+
+def unprocessed(journal: Journal, start: int, end: int, vehicles: VehicleIndex) -> Iterator[Group]:
+    """The groups of `[start, end)`, which a restart must process again; read as they are asked for.
+
+    Raises:
+        JournalError: while iterating, where the journal cannot be read.
+    """
+    for record in journal.read(start, end):
+        if record.kind == records.SUBMISSION:
+            yield build_group(record.offset, record.next_offset, [decode_accepted(record.payload)], vehicles)
 
 
 def _take_control(kind: int, payload: bytes, state: Recovered, ledger: Ledger) -> None:
     """What a record about storing says; such records may be older than the checkpoint."""
     if kind == records.INTENT:
         intent = Intent.decode(payload)
-        if intent.start >= state.rolled_to:
+        # An intent that leaves out refused rows takes the place of the one that was refused.
+        state.unrolled = [other for other in state.unrolled if other.start != intent.start]
+        if not state.rolled.covers(intent.start, intent.end):
             state.unrolled.append(intent)
-        state.open_intent = intent if intent.start >= state.stored_to else None
+        state.open_intent = None if state.stored.covers(intent.start, intent.end) else intent
     elif kind == records.STORED:
         stored = Stored.decode(payload)
-        if stored.end > state.stored_to:
-            state.stored_to = stored.end
+        if not state.stored.covers(stored.start, stored.end):
+            state.stored.add(stored.start, stored.end)
             ledger.add(stored.tallies)
-        if state.open_intent is not None and state.open_intent.end <= state.stored_to:
+        announced = state.open_intent
+        if announced is not None and state.stored.covers(announced.start, announced.end):
             state.open_intent = None
     elif kind == records.ROLLUP:
         rollup = Rollup.decode(payload)
-        state.open_rollup = rollup if rollup.start >= state.rolled_to else None
+        state.open_rollup = None if _rolled(state, rollup) else rollup
     elif kind == records.ROLLED_UP:
-        state.rolled_to = max(state.rolled_to, Rollup.decode(payload).end)
-        state.unrolled = [intent for intent in state.unrolled if intent.start >= state.rolled_to]
+        for start, end in Rollup.decode(payload).ranges:
+            state.rolled.add(start, end)
+        state.unrolled = [i for i in state.unrolled if not state.rolled.covers(i.start, i.end)]
         state.open_rollup = None
+
+
+def _rolled(state: Recovered, rollup: Rollup) -> bool:
+    return all(state.rolled.covers(start, end) for start, end in rollup.ranges)
+
+
+def _ranges(meta: Mapping[str, Any], name: str) -> RangeSet:
+    """The ranges in a checkpoint; version 0.1 had one number, before which all was done."""
+    if name in meta:
+        return RangeSet((start, end) for start, end in meta[name])
+    return RangeSet([(0, meta[f"{name}_to"])])
 
 
 def _part(checkpoint: Checkpoint, prefix: str) -> dict[str, np.ndarray]:

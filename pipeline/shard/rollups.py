@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.clickhouse.writer import Writer
 from pipeline.journal.log import Journal
+from pipeline.ranges import RangeSet
 from pipeline.shard import minutes, records
 from pipeline.shard.insert_rows import NameColumns, ValueColumns, minute_rows
 from pipeline.shard.minutes import Minutes
@@ -48,32 +49,39 @@ class Rollups:
         self._announced: tuple[Rollup, I64] | None = None
         self._sent = 0
         self._last = time.monotonic()
-        self.rolled_to = journal.start
-        """The rollups hold everything before this offset."""
+        self._gathered = RangeSet()
+        self.rolled = RangeSet([(0, journal.start)])
+        """Offsets whose values the rollups hold."""
 
-    def add(self, values: ValueColumns) -> None:
-        """Gather values that are stored."""
-        self._minutes.add(*values)
+    def add(self, values: ValueColumns | None, start: int, end: int) -> None:
+        """Gather the values of offsets `[start, end)`, which are stored; None where there are none."""
+        if values is not None:
+            self._minutes.add(*values)
+        if self._minutes.values:
+            self._gathered.add(start, end)
+        else:
+            # Frames that no database decodes: the rollups have nothing to wait for, nor the journal a reason to grow.
+            self.rolled.add(start, end)
 
-    def step(self, stored_to: int) -> None:
-        """Before an insert of frames: send a slice of what is announced, or announce what is due.
+    def step(self) -> None:
+        """After an insert of frames: send a slice of what is announced, or announce what is due.
 
         Raises:
             WarehouseError: the slice was not confirmed; the next call sends it again.
         """
         if self._announced is None and self._minutes.values and self._due():
-            self._announce(stored_to)
+            self._announce()
         self._send_slice()
 
-    def finish(self, stored_to: int) -> None:
-        """With nothing else to store: send all that is gathered, the values of `[rolled_to, stored_to)`.
+    def finish(self) -> None:
+        """With nothing else to store: send all that is gathered.
 
         Raises:
             WarehouseError: not all was confirmed; call again.
         """
         while self._announced is not None or self._minutes.values:
             if self._announced is None:
-                self._announce(stored_to)
+                self._announce()
             self._send_slice()
 
     def reopen(self, rollup: Rollup) -> None:
@@ -82,6 +90,7 @@ class Rollups:
         Rows are sorted by series, so that a restart, which meets series in another order, cuts the same slices.
         """
         rows = self._minutes.flush()
+        self._gathered = RangeSet()
         self._announced = rollup, rows[np.argsort(rows[:, minutes.KEY], kind="stable")]
         self._sent = 0
 
@@ -89,8 +98,8 @@ class Rollups:
         """Whether what is gathered is little, or has waited long enough."""
         return self._minutes.values <= _SMALL or time.monotonic() - self._last >= self._interval_s
 
-    def _announce(self, stored_to: int) -> None:
-        rollup = Rollup(self.rolled_to, stored_to)
+    def _announce(self) -> None:
+        rollup = Rollup(tuple(self._gathered))
         note(self._journal, self._lock, records.ROLLUP, rollup.encode(), durable=True)
         self.reopen(rollup)
 
@@ -106,4 +115,5 @@ class Rollups:
             note(self._journal, self._lock, records.ROLLED_UP, rollup.encode(), durable=False)
             self._announced = None
             self._last = time.monotonic()
-            self.rolled_to = rollup.end
+            for start, end in rollup.ranges:
+                self.rolled.add(start, end)

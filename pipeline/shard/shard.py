@@ -7,11 +7,9 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
-
-import numpy as np
 
 from pipeline.anomalies.engine import ROW_LAYOUT
 from pipeline.clickhouse.client import Warehouse
@@ -19,18 +17,18 @@ from pipeline.clickhouse.writer import Writer
 from pipeline.config import CanfleetConfig
 from pipeline.decode.catalogue import Catalogue
 from pipeline.dedup.filter import DuplicateFilter
-from pipeline.errors import Overloaded, WarehouseAway, WarehouseError
-from pipeline.journal import checkpoint
+from pipeline.errors import JournalError, Overloaded, WarehouseAway, WarehouseError
 from pipeline.journal.log import Journal
 from pipeline.shard import answers
 from pipeline.shard.anomaly_log import Anomaly, AnomalyLog
+from pipeline.shard.checkpoints import Checkpoints, Snapshot
 from pipeline.shard.commit import Committer, Receipt
 from pipeline.shard.group import Group
 from pipeline.shard.insert_rows import Processed, anomaly_rows
-from pipeline.shard.ledger import Ledger
+from pipeline.shard.ledger import Ledger, Tally
 from pipeline.shard.process import GroupDecoder, Processor
 from pipeline.shard.rate import Rate
-from pipeline.shard.recovery import recover
+from pipeline.shard.recovery import recover, unprocessed
 from pipeline.shard.store import Storer
 from pipeline.shard.warm import warm
 from pipeline.vehicles import VehicleIndex
@@ -38,7 +36,6 @@ from pipeline.vehicles import VehicleIndex
 log = logging.getLogger(__name__)
 
 _RETRY_S: Final = 1.0
-_CHECKPOINT: Final = "shard"
 _STATE_LAYOUT: Final = 2
 """Raised when the arrays of windows, latest values or series in a checkpoint change their meaning."""
 
@@ -81,8 +78,8 @@ class Shard:
         self._catalogue = catalogue
         self._clock = clock
         self._fingerprint = f"{_STATE_LAYOUT}/{ROW_LAYOUT}/{catalogue.fingerprint}/{config.windows.model_dump_json()}"
-        self._folder: Path = config.data_dir / "shards" / str(number)
-        self._journal = Journal.open(self._folder / "journal")
+        folder: Path = config.data_dir / "shards" / str(number)
+        self._journal = Journal.open(folder / "journal")
         journal_lock = threading.Lock()
         self.lock = threading.Lock()
         self.vehicles = VehicleIndex()
@@ -97,15 +94,15 @@ class Shard:
         self._storer = Storer(
             self.name, self._journal, journal_lock, warehouse, catalogue, self.vehicles, decoder, config.shard
         )
+        self._checkpoints = Checkpoints(folder, self._journal, config.shard.checkpoint_interval_s, self._snapshot)
+        self._recovered: Iterator[Group] = iter(())
+        self._recovering = False
         self._unprocessed: queue.Queue[Group | None] = queue.Queue()
         self._unprocessed_bytes = 0
         self._processed_to = self._journal.start
-        self._truncate_to = self._journal.start
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._saving: threading.Thread | None = None
-        self._prepared = False
-        self.warehouse_error: str | None = None
+        self.store_error: str | None = None
         """Why the last insert failed; None while inserts succeed."""
         self.on_anomaly: Callable[[], None] = lambda: None
         """Called from the processing thread after anomalies changed."""
@@ -116,7 +113,7 @@ class Shard:
 
     def _recover(self) -> None:
         state = recover(
-            checkpoint.load_latest(self._folder, _CHECKPOINT),
+            self._checkpoints.newest(),
             self._journal,
             self._duplicates,
             self.vehicles,
@@ -124,12 +121,13 @@ class Shard:
             self.anomaly_log,
             self.ledger,
             self._fingerprint,
-            self._clock(),
         )
         for warning in state.warnings:
             log.warning("%s: %s", self.name, warning)
-        self._processed_to = self._journal.durable_end
-        self._storer.resume(state, self._processed_to)
+        self._processed_to = state.processed_to
+        self._storer.resume(state)
+        self._recovered = unprocessed(self._journal, state.processed_to, self._journal.durable_end, self.vehicles)
+        self._recovering = True
 
     # -- intake -------------------------------------------------------------------------------------------------
 
@@ -150,49 +148,80 @@ class Shard:
     # -- processing ---------------------------------------------------------------------------------------------
 
     def process_next(self, *, wait: bool) -> bool:
-        """Process one committed group; False when there is none, or when the shard is closing."""
+        """Process one committed group; False when there is none, or when the shard is closing.
+
+        After a restart the groups that the checkpoint lacks come first; what is committed meanwhile waits for them.
+        """
+        group = self._next_recovered()
+        if group is not None:
+            self._process(group, {})
+            return True
         try:
             group = self._unprocessed.get(block=wait)
         except queue.Empty:
             return False
         if group is None:
             return False
+        self._process(group, group.tallies)
+        self._unprocessed_bytes -= group.n_bytes
+        return True
+
+    def _next_recovered(self) -> Group | None:
+        if not self._recovering:
+            return None
+        group = next(self._recovered, None)
+        self._recovering = group is not None
+        return group
+
+    def _process(self, group: Group, tallies: Mapping[str, Tally]) -> None:
+        """Bring live state to a group's end; `tallies` is what the ledger does not count yet."""
         before = self.anomaly_log.cursor
         with self.lock:
-            values = self.processor.process(group, self.anomaly_log, self._clock())
-            self.ledger.add(group.tallies)
-            self.rate.add(self._clock(), {fleet: tally.accepted for fleet, tally in group.tallies.items()})
+            now = self._clock()
+            values = self.processor.process(group, self.anomaly_log, now)
+            self.ledger.add(tallies)
+            self.rate.add(now, {fleet: tally.accepted for fleet, tally in group.tallies.items()})
             self._processed_to = group.end
             changed = self.anomaly_log.cursor != before
-        self._unprocessed_bytes -= group.n_bytes
-        self._storer.offer(Processed(group, values))
+        self._storer.waiting.offer(Processed(group, values))
         if changed:
             self.on_anomaly()
-        return True
 
     # -- storing ------------------------------------------------------------------------------------------------
 
     def store_next(self) -> bool:
-        """One insert of frames and values, and the anomalies that wait; False when nothing waits.
+        """The anomalies that wait, one insert of frames and values, and rollups; False when no frames wait.
 
         Raises:
-            WarehouseError: nothing was confirmed; the same insert is sent again next time.
+            WarehouseError: something was not confirmed; the same is sent again next time.
+            JournalError: the disk refused; nothing is lost by trying again.
         """
-        with self.lock:
-            anomalies = self.anomaly_log.unstored()
-        if anomalies:
-            self._store_anomalies(anomalies)
-        tallies = self._storer.store_next()
-        if tallies:
-            with self.lock:
-                self.ledger.add(tallies)
+        with self._storer.asking():
+            refused = self._store_anomalies()
+            tallies = self._storer.store_next()
+            if tallies:
+                with self.lock:
+                    self.ledger.add(tallies)
+            self._storer.roll_up(idle=tallies is None)
+        if refused is not None:
+            raise refused
         return tallies is not None
 
-    def _store_anomalies(self, anomalies: list[Anomaly]) -> None:
-        token = f"{self.name}/{anomalies[-1].id}/{self._clock()}"
-        self._writer.insert_anomalies(anomaly_rows(anomalies), token)
+    def _store_anomalies(self) -> WarehouseError | None:
+        """Insert what waits; a refusal is returned, since frames need not wait for it."""
+        with self.lock:
+            anomalies = self.anomaly_log.unstored()
+        if not anomalies:
+            return None
+        try:
+            self._writer.insert_anomalies(anomaly_rows(anomalies), f"{self.name}/{anomalies[-1].id}/{self._clock()}")
+        except WarehouseAway:
+            raise
+        except WarehouseError as error:
+            return error
         with self.lock:
             self.anomaly_log.confirm(anomalies)
+        return None
 
     # -- checkpoints --------------------------------------------------------------------------------------------
 
@@ -202,21 +231,22 @@ class Shard:
         Raises:
             JournalError: the disk refused; the older checkpoints stand.
         """
-        self._save(*self._snapshot())
+        while self._recovering:
+            self.process_next(wait=False)
+        self._checkpoints.save()
 
-    def _snapshot(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    def _snapshot(self) -> Snapshot:
         """Copies of all state. Processing waits while they are made, acknowledgements do not.
 
         The duplicate filter and the vehicles come after the rest, so that they are ahead of it and never behind:
         a frame marked twice is still one frame, one not marked would be accepted again.
         """
-        self.processor.prepare_snapshot()
         with self.lock:
             arrays = self.processor.snapshot()
+            processed_to = self._processed_to
             meta: dict[str, Any] = {
-                "processed_to": self._processed_to,
-                "stored_to": self._storer.stored_to,
-                "rolled_to": self._storer.rolled_to,
+                "processed_to": processed_to,
+                **self._storer.positions(),
                 "ledger": self.ledger.snapshot(),
                 "anomalies": self.anomaly_log.snapshot(),
                 "fingerprint": self._fingerprint,
@@ -224,36 +254,7 @@ class Shard:
         with self._committer.state_lock:
             arrays |= {f"duplicates.{key}": array for key, array in self._duplicates.snapshot().items()}
         arrays |= {f"vehicles.{key}": array for key, array in self.vehicles.snapshot().items()}
-        return meta, arrays
-
-    def _save(self, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        checkpoint.save(self._folder, _CHECKPOINT, meta, arrays)
-        # The checkpoint before this one may be needed if this one is damaged, so its journal stays one round longer.
-        self._journal.truncate_before(self._truncate_to)
-        needed = min(meta["processed_to"], meta["stored_to"], meta["rolled_to"])
-        self._truncate_to = max(self._truncate_to, needed)
-
-    def _checkpoint_in_background(self) -> bool:
-        """One step of a checkpoint that holds up storing only while the state is copied; True once it is being saved.
-
-        The first call has memory made ready beside all other work, a later one copies and leaves the writing to a
-        thread. Copying stays with the thread that stores, so that ledger and offsets agree.
-        """
-        if self._saving is not None and self._saving.is_alive():
-            return False
-        if not self._prepared:
-            self._prepared = True
-            self._saving = self._beside(self.processor.prepare_snapshot)
-            return False
-        self._prepared = False
-        meta, arrays = self._snapshot()
-        self._saving = self._beside(lambda: self._save(meta, arrays))
-        return True
-
-    def _beside(self, work: Callable[[], None]) -> threading.Thread:
-        thread = threading.Thread(target=self._guard, args=(work,), name=f"{self.name}-checkpoint", daemon=True)
-        thread.start()
-        return thread
+        return Snapshot(meta, arrays, self._storer.needed_from(processed_to))
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -276,10 +277,9 @@ class Shard:
         for thread in self._threads:
             thread.join(max(0.1, deadline - time.monotonic()))
         stored = not self._threads or not any(thread.is_alive() for thread in self._threads)
-        stored = stored and self._storer.backlog_bytes == 0
-        if self._saving is not None:
-            self._saving.join()
-        self.checkpoint()
+        stored = stored and self._storer.waiting.backlog_bytes == 0
+        if not self._recovering:
+            self._checkpoints.save()
         self._journal.close()
         return stored
 
@@ -295,29 +295,29 @@ class Shard:
             pass
 
     def _store_loop(self) -> None:
-        next_checkpoint = time.monotonic() + self._config.shard.checkpoint_interval_s
         while True:
             stopping = self._stopping.wait(self._pause())
             try:
                 stored = self.store_next()
-                self.warehouse_error = None
-            except WarehouseError as error:
+                self.store_error = None
+            except (WarehouseError, JournalError) as error:
                 stored = False
-                if self.warehouse_error is None:
+                if self.store_error is None:
                     log.warning("%s: %s; acknowledged frames wait in the journal", self.name, error)
-                self.warehouse_error = str(error)
+                self.store_error = str(error)
                 if stopping:
                     return
-                self._stopping.wait(_RETRY_S if isinstance(error, WarehouseAway) else 5 * _RETRY_S)
-            if stopping and not stored and self._unprocessed.empty() and not self._storer.backlog_bytes:
+                self._stopping.wait(max(_RETRY_S, self._storer.breaker.wait_s()))
+            if stopping and not stored and self._unprocessed.empty() and not self._storer.waiting.backlog_bytes:
                 return
-            due = time.monotonic() > next_checkpoint and not stopping
-            if due and self._checkpoint_in_background():
-                next_checkpoint = time.monotonic() + self._config.shard.checkpoint_interval_s
+            # A snapshot before the restart is made up for would count its frames twice.
+            if not stopping and not self._recovering:
+                self._checkpoints.save_when_due()
 
     def _pause(self) -> float:
         """How long to gather before the next insert: not at all where a full one waits already."""
-        full = self._storer.cached_values >= self._config.shard.flush_values
+        waiting = self._storer.waiting
+        full = waiting.cached_values >= self._config.shard.flush_values or waiting.has_backlog
         return 0.0 if full or self._stopping.is_set() else self._config.shard.flush_interval_s
 
     # -- answers ------------------------------------------------------------------------------------------------
@@ -376,10 +376,12 @@ class Shard:
                 "vehicles": len(self.vehicles),
                 "series": len(self.processor.series),
                 "unprocessed_bytes": self._unprocessed_bytes,
-                "unstored_journal_bytes": self._storer.backlog_bytes,
+                "unstored_journal_bytes": self._storer.waiting.backlog_bytes,
                 "unstored_anomalies": len(self.anomaly_log.unstored()),
                 "journal_bytes": self._journal.size_bytes,
                 "journal_end": self._journal.durable_end,
-                "warehouse_error": self.warehouse_error,
+                "recovering": self._recovering,
+                "warehouse_error": self.store_error,
+                "checkpoint_error": self._checkpoints.problem,
                 "ledger": self.ledger.total().as_dict(),
             }

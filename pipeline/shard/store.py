@@ -1,58 +1,54 @@
-"""Store: put processed frames into ClickHouse, once, in the order of the journal, whatever crashes in between."""
+"""Store: put processed frames into ClickHouse, once, whatever crashes or is refused in between."""
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
-import pyarrow.compute as pc
+import pyarrow as pa
 
+from pipeline.breaker import CircuitBreaker
 from pipeline.clickhouse.client import Warehouse
-from pipeline.clickhouse.existing import existing_frames
 from pipeline.clickhouse.writer import Writer
 from pipeline.config import ShardSettings
 from pipeline.decode.catalogue import Catalogue
+from pipeline.errors import WarehouseAway, WarehouseError
 from pipeline.journal.log import Journal
 from pipeline.shard import records
-from pipeline.shard.group import build_group
+from pipeline.shard.chunk import Chunk, ChunkReader
 from pipeline.shard.insert_rows import (
     NameColumns,
     Processed,
+    ValueColumns,
     dead_letter_rows,
-    doubtful_frames,
     frame_rows,
     signal_rows,
     value_columns,
 )
+from pipeline.shard.late import late_duplicates
 from pipeline.shard.ledger import Tally
 from pipeline.shard.process import GroupDecoder
-from pipeline.shard.records import Intent, Stored, note
+from pipeline.shard.records import Intent, Rollup, Stored, note
 from pipeline.shard.recovery import Recovered
+from pipeline.shard.refusal import refused_rows
+from pipeline.shard.refused_letters import refused_letters
 from pipeline.shard.rollups import Rollups
-from pipeline.submission import decode_accepted
-from pipeline.types import I64, Bools
+from pipeline.shard.waiting import Waiting
+from pipeline.types import Bools
 from pipeline.vehicles import VehicleIndex
 
-_BACKLOG_RECORD_BYTES = 8 << 20
-"""Journal bytes that are read back as one insert; decoded they are about ten times as large."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    start: int
-    end: int
-    items: list[Processed]
+log = logging.getLogger(__name__)
 
 
 class Storer:
-    """The queue from a shard to ClickHouse. One thread calls `store_next`; `offer` may be called from another.
+    """The way from a shard to ClickHouse. One thread calls `store_next`; `waiting.offer` may be called from another.
 
-    What waits is named by journal offsets; the decoded rows in memory are only a cache of it. Past its bound the
-    cache is dropped and rows are read from the journal and decoded again, so that a long absence of ClickHouse costs
-    disk, not memory. Each insert is announced in the journal before it is sent: after a crash the same rows go with
-    the same token.
+    Each insert is announced in the journal before it is sent: after a crash the same rows go with the same token.
+    Rows that ClickHouse refuses for their content go to the dead letters; the announcement is then made anew without
+    them, before anything else is sent. Every call to ClickHouse is guarded by `breaker`.
     """
 
     def __init__(
@@ -71,178 +67,201 @@ class Storer:
         self._lock = lock
         self._warehouse = warehouse
         self._writer = Writer(warehouse)
-        self._vehicles = vehicles
         self._names = NameColumns(catalogue, vehicles)
-        self._decoder = decoder
-        self._settings = settings
-        self._cache: deque[Processed] = deque()
-        self._cache_lock = threading.Lock()
+        self._reader = ChunkReader(journal, vehicles, decoder)
         self._rollups = Rollups(name, journal, lock, self._writer, self._names, settings.rollup_interval_s)
-        self._current: _Chunk | None = None
-        self._cached_from = journal.start
-        self._processed_to = journal.start
-        self.cached_bytes = 0
-        self.cached_values = 0
-        self.stored_to = journal.start
-        """Everything before this offset is in ClickHouse."""
+        self._unrolled: list[Intent] = []
+        self._open_rollup: Rollup | None = None
+        self._current: Chunk | None = None
+        self.waiting = Waiting(journal.start, settings, self._reader.read)
+        self.breaker = CircuitBreaker()
         self.open_intent: Intent | None = None
         """An insert that was announced and not confirmed."""
 
-    def resume(self, state: Recovered, processed_to: int) -> None:
-        """Start where the journal says: after recovery, before the first `store_next`.
+    def resume(self, state: Recovered) -> None:
+        """Start where the journal says: after recovery, before the first `store_next`."""
+        self.waiting.resume(state.stored, state.processed_to)
+        self.open_intent = state.open_intent
+        self._rollups.rolled = state.rolled
+        # The open intent is not among them: its values are gathered when it is confirmed.
+        self._unrolled = [intent for intent in state.unrolled if state.stored.covers(intent.start, intent.end)]
+        self._open_rollup = state.open_rollup
 
-        What the rollups lack is read and decoded again, at most what came in `rollup_interval_s`.
+    def needed_from(self, processed_to: int) -> int:
+        """The journal before this offset is stored and rolled up."""
+        gap = self._rollups.rolled.first_gap(0, processed_to)
+        return min(self.waiting.stored_to, processed_to if gap is None else gap[0])
+
+    def positions(self) -> dict[str, list[tuple[int, int]]]:
+        """What is stored and rolled up, for a checkpoint."""
+        return {"stored": list(self.waiting.stored), "rolled": list(self._rollups.rolled)}
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Around everything that asks ClickHouse: guarded by the breaker.
+
+        Raises:
+            WarehouseAway: it did not answer lately, and is not asked for a while.
         """
-        self.stored_to, self.open_intent = state.stored_to, state.open_intent
-        self._cached_from = self._processed_to = processed_to
-        self._rollups.rolled_to = state.rolled_to
-        self._names.refresh()
-        for intent in state.unrolled:
-            if intent.end > state.stored_to:
-                break
-            if state.open_rollup is not None and intent.start >= state.open_rollup.end:
-                self._rollups.reopen(state.open_rollup)
-                state.open_rollup = None
-            chunk = self._read(intent.start, intent.end, None)
-            items = [item for item in chunk.items if len(item.group)] if chunk is not None else []
-            if items:
-                self._rollups.add(value_columns(items, _keep(items, intent)))
-        if state.open_rollup is not None:
-            self._rollups.reopen(state.open_rollup)
-
-    @property
-    def rolled_to(self) -> int:
-        """The rollups hold everything before this offset."""
-        return self._rollups.rolled_to
-
-    def offer(self, processed: Processed) -> None:
-        """Queue a processed group; O(1)."""
-        with self._cache_lock:
-            self._cache.append(processed)
-            self._processed_to = processed.group.end
-            self.cached_bytes += processed.n_bytes
-            self.cached_values += len(processed.values.row)
-            if self.cached_bytes > self._settings.max_cached_bytes:
-                self._cache.clear()
-                self._cached_from = self._processed_to
-                self.cached_bytes = self.cached_values = 0
-
-    @property
-    def backlog_bytes(self) -> int:
-        """Journal bytes that are processed and not stored."""
-        return max(0, self._processed_to - self.stored_to)
+        if not self.breaker.allows():
+            raise WarehouseAway(f"ClickHouse did not answer lately; it is asked again in {self.breaker.wait_s():.1f} s")
+        try:
+            yield
+        except WarehouseAway:
+            self.breaker.failed()
+            raise
+        except BaseException:
+            # It answered, or it was not asked: neither is a reason to stop asking.
+            self.breaker.succeeded()
+            raise
+        self.breaker.succeeded()
 
     def store_next(self) -> dict[str, Tally] | None:
-        """One insert; returns what it adds to the ledger, None when nothing waits.
+        """One insert of frames and their values; returns what it adds to the ledger, None when nothing waits.
 
         Raises:
             WarehouseAway: the last insert was not confirmed; call again later, the same one is sent again.
-            WarehouseError: ClickHouse refused it.
-            JournalError: the intent could not be made durable.
+            WarehouseError: ClickHouse refused it, and not for single rows.
+            JournalError: the intent could not be made durable; call again later.
         """
+        self._names.refresh()
         chunk = self._next_chunk()
         if chunk is None:
-            self._rollups.finish(self.stored_to)
             return None
         self._current = chunk
-        self._names.refresh()
-        self._rollups.step(self.stored_to)
-        if self.open_intent is None:
-            intent = Intent(chunk.start, chunk.end, self._late_duplicates(chunk))
-            self._note(records.INTENT, intent.encode(), durable=True)
-            self.open_intent = intent
-        tallies = self._insert(chunk, self.open_intent)
+        intent = self.open_intent
+        if intent is None:
+            late = late_duplicates(self._warehouse, chunk.with_frames, self._names)
+            intent = self._announce(Intent(chunk.start, chunk.end, late))
+        tallies, values = self._insert(chunk, intent)
         # Not synced: if this is lost, the intent is sent again and ClickHouse drops it by its token.
-        self._note(records.STORED, Stored(chunk.end, tallies).encode(), durable=False)
+        note(self._journal, self._lock, records.STORED, Stored(chunk.start, chunk.end, tallies).encode(), durable=False)
         self.open_intent = self._current = None
-        self.stored_to = chunk.end
+        self.waiting.confirm(chunk)
+        self._gather_unrolled()
+        self._rollups.add(values, chunk.start, chunk.end)
         return tallies
 
-    def _insert(self, chunk: _Chunk, intent: Intent) -> dict[str, Tally]:
-        token = intent.token(self._name)
-        letters = dead_letter_rows(chunk.items)
-        if letters is not None:
-            self._writer.insert_dead_letters(letters, token)
-        items = [item for item in chunk.items if len(item.group)]
-        if not items:
-            return {}
-        keep = _keep(items, intent)
-        values = value_columns(items, keep)
-        self._writer.insert_frames(frame_rows(items, keep, self._names), token)
-        self._writer.insert_signals(signal_rows(values, self._names), token)
-        tallies = self._tallies(items, intent.late_duplicates)
-        self._rollups.add(values)
-        return tallies
+    def roll_up(self, *, idle: bool) -> None:
+        """Tell the rollups what is due, or all that is gathered where there is nothing else to store.
 
-    def _tallies(self, items: list[Processed], late: I64) -> dict[str, Tally]:
-        vehicle = np.concatenate([item.group.frames.vehicle for item in items])
-        tallies = {fleet: Tally(stored=count) for fleet, count in self._names.count_by_fleet(vehicle).items()}
-        for fleet, count in self._names.count_by_fleet(vehicle[late]).items():
-            tallies[fleet].add(Tally(accepted=-count, duplicates=count, stored=-count))
-        return tallies
+        Raises:
+            WarehouseError: not all was confirmed; the next call sends it again.
+            JournalError: what comes next could not be made durable.
+        """
+        self._names.refresh()
+        self._gather_unrolled()
+        if idle:
+            self._rollups.finish()
+        else:
+            self._rollups.step()
 
-    def _late_duplicates(self, chunk: _Chunk) -> I64:
-        """int64[k], positions of frames that were too old for the duplicate filter and are stored already."""
-        items = [item for item in chunk.items if len(item.group)]
-        if all(item.group.unverified is None for item in items):
-            return np.zeros(0, np.int64)
-        rows, fleets, frames = doubtful_frames(items, self._names)
-        stored = np.zeros(len(rows), np.bool_)
-        for fleet in pc.unique(fleets.cast("string")).to_pylist():
-            mine = pc.equal(fleets.cast("string"), fleet)
-            stored[mine.to_numpy(zero_copy_only=False)] = existing_frames(self._warehouse, fleet, frames.filter(mine))
-        return rows[stored]
-
-    def _note(self, kind: int, payload: bytes, *, durable: bool) -> None:
-        note(self._journal, self._lock, kind, payload, durable=durable)
-
-    def _next_chunk(self) -> _Chunk | None:
-        """The insert that failed last time, else the one announced before a restart, else what came since."""
+    def _next_chunk(self) -> Chunk | None:
+        """The insert that failed last time, else the one announced before a restart, else what waits."""
         if self._current is not None:
             return self._current
-        with self._cache_lock:
-            cached_from, processed_to = self._cached_from, self._processed_to
         if self.open_intent is not None:
-            return self._read(self.open_intent.start, self.open_intent.end, None)
-        if self.stored_to < cached_from:
-            return self._read(self.stored_to, cached_from, _BACKLOG_RECORD_BYTES)
-        return self._take() if self.stored_to < processed_to else None
+            return self._reader.read(self.open_intent.start, self.open_intent.end)
+        return self.waiting.next()
 
-    def _take(self) -> _Chunk | None:
-        items: list[Processed] = []
-        values = 0
-        with self._cache_lock:
-            while self._cache and values < self._settings.flush_values:
-                item = self._cache.popleft()
-                items.append(item)
-                values += len(item.values.row)
-                self.cached_bytes -= item.n_bytes
-                self.cached_values -= len(item.values.row)
-                self._cached_from = item.group.end
+    def _announce(self, intent: Intent) -> Intent:
+        note(self._journal, self._lock, records.INTENT, intent.encode(), durable=True)
+        self.open_intent = intent
+        return intent
+
+    def _insert(self, chunk: Chunk, intent: Intent) -> tuple[dict[str, Tally], ValueColumns | None]:
+        """Insert what an intent says of a chunk; what is refused for its content goes to the dead letters."""
+        letters = dead_letter_rows(chunk.items)
+        if letters is not None:
+            self._writer.insert_dead_letters(letters, intent.token(self._name))
+        items = chunk.with_frames
         if not items:
-            return None
-        return _Chunk(self.stored_to, items[-1].group.end, items)
+            return {}, None
+        intent = self._insert_frames(items, intent)
+        intent, values = self._insert_values(items, intent)
+        refused = refused_letters(items, intent, self._names)
+        if refused is not None:
+            self._writer.insert_dead_letters(refused, f"{intent.value_token(self._name)}/refused")
+        return self._tallies(items, intent), values
 
-    def _read(self, start: int, end: int, max_bytes: int | None) -> _Chunk | None:
-        items: list[Processed] = []
-        reached = start
-        for record in self._journal.read(start, end):
-            reached = record.next_offset
-            if record.kind == records.SUBMISSION:
-                accepted = decode_accepted(record.payload)
-                group = build_group(record.offset, record.next_offset, [accepted], self._vehicles)
-                items.append(Processed(group, self._decoder.decode(group)))
-            if max_bytes is not None and reached - start >= max_bytes:
-                break
-        if reached == start:
-            return None
-        return _Chunk(start, reached, items)
+    def _insert_frames(self, items: list[Processed], intent: Intent) -> Intent:
+        while True:
+            kept = kept_rows(items, intent)
+            rows = frame_rows(items, kept, self._names)
+            try:
+                self._writer.insert_frames(rows, intent.token(self._name))
+            except WarehouseAway:
+                raise
+            except WarehouseError as error:
+                if len(intent.refused_frames):
+                    raise
+                found = self._refused("frames", rows, error)
+                positions = found if kept is None else np.flatnonzero(kept)[found]
+                intent = self._announce(Intent(intent.start, intent.end, intent.late_duplicates, positions))
+            else:
+                return intent
+
+    def _insert_values(self, items: list[Processed], intent: Intent) -> tuple[Intent, ValueColumns]:
+        every = value_columns(items, kept_rows(items, intent))
+        while True:
+            values = every.without(intent.refused_values)
+            rows = signal_rows(values, self._names)
+            try:
+                self._writer.insert_signals(rows, intent.value_token(self._name))
+            except WarehouseAway:
+                raise
+            except WarehouseError as error:
+                if len(intent.refused_values):
+                    raise
+                found = self._refused("signals", rows, error)
+                refused = (intent.late_duplicates, intent.refused_frames, found)
+                intent = self._announce(Intent(intent.start, intent.end, *refused))
+            else:
+                return intent, values
+
+    def _refused(self, table: str, rows: pa.RecordBatch, error: WarehouseError) -> np.ndarray:
+        """The rows that make ClickHouse refuse an insert; raises `error` again where it is not for single rows."""
+        found = refused_rows(self._warehouse, table, rows)
+        if found is None:
+            raise error
+        log.error("%s: %d rows of %s go to the dead letters: %s", self._name, len(found), table, error)
+        return found
+
+    def _tallies(self, items: list[Processed], intent: Intent) -> dict[str, Tally]:
+        vehicle = np.concatenate([item.group.frames.vehicle for item in items])
+        tallies = {fleet: Tally(stored=count) for fleet, count in self._names.count_by_fleet(vehicle).items()}
+        for fleet, count in self._names.count_by_fleet(vehicle[intent.late_duplicates]).items():
+            tallies[fleet].add(Tally(accepted=-count, duplicates=count, stored=-count))
+        for fleet, count in self._names.count_by_fleet(vehicle[intent.refused_frames]).items():
+            tallies[fleet].add(Tally(accepted=-count, dead_lettered=count, stored=-count))
+        return tallies
+
+    def _gather_unrolled(self) -> None:
+        """After a restart: decode again what was stored and is not rolled up, at most what came in its interval."""
+        if self._open_rollup is not None:
+            ranges = self._open_rollup.ranges
+            self._gather_those(lambda intent: any(start <= intent.start < end for start, end in ranges))
+            self._rollups.reopen(self._open_rollup)
+            self._open_rollup = None
+        self._gather_those(lambda _: True)
+
+    def _gather_those(self, wanted: Callable[[Intent], bool]) -> None:
+        for intent in [intent for intent in self._unrolled if wanted(intent)]:
+            self._gather(intent)
+            self._unrolled = [other for other in self._unrolled if other is not intent]
+
+    def _gather(self, intent: Intent) -> None:
+        chunk = self._reader.read(intent.start, intent.end)
+        items = chunk.with_frames if chunk is not None else []
+        values = value_columns(items, kept_rows(items, intent)).without(intent.refused_values) if items else None
+        self._rollups.add(values, intent.start, intent.end)
 
 
-def _keep(items: list[Processed], intent: Intent) -> Bools | None:
-    """bool[n] over the frames of `items`, False for the intent's late duplicates; None where there are none."""
-    if not len(intent.late_duplicates):
+def kept_rows(items: list[Processed], intent: Intent) -> Bools | None:
+    """bool[n] over the frames of `items`, False for those the intent leaves out; None where it leaves out none."""
+    if not len(intent.late_duplicates) and not len(intent.refused_frames):
         return None
     keep = np.ones(sum(len(item.group) for item in items), np.bool_)
     keep[intent.late_duplicates] = False
+    keep[intent.refused_frames] = False
     return keep

@@ -165,6 +165,17 @@ def test_a_large_insert_in_many_pieces(http: httpx.Client, table: str) -> None:
     assert select(http, f"SELECT count(), sum(a), uniqExact(b) FROM {table}") == f"{n}\t{n * (n - 1) // 2}\t{n}\n"
 
 
+def test_an_insert_that_fails_while_it_is_written_says_so(http: httpx.Client, table: str) -> None:
+    http.post("/", content=f"ALTER TABLE {table} ADD CONSTRAINT no_seven CHECK a != 7").raise_for_status()
+    for settings in ("", " SETTINGS insert_deduplicate = 0"):
+        head = f"INSERT INTO {table} (a, b){settings} FORMAT ArrowStream\n".encode()
+        refused = http.post("/", content=head + arrow_stream([1, 7], ["x", "y"]))
+        assert (refused.status_code, refused.headers["X-ClickHouse-Exception-Code"]) == (500, "469")
+    assert select(http, f"SELECT count() FROM {table}") == "0\n"
+    http.post("/", content=head + arrow_stream([1, 8], ["x", "y"])).raise_for_status()
+    assert select(http, f"SELECT count() FROM {table}") == "2\n"
+
+
 def test_a_broken_insert_stores_nothing(http: httpx.Client, table: str) -> None:
     whole = arrow_stream(list(range(1000)), ["x"] * 1000)
     answer = http.post("/", params={"query": f"INSERT INTO {table} FORMAT ArrowStream"}, content=whole[:-500])

@@ -110,6 +110,8 @@ def test_a_crash_loses_nothing_and_doubles_nothing(tmp_path: Path, warehouse: Wa
     # What a crash leaves: the files as they are now.
     shutil.copytree(tmp_path / "one", tmp_path / "two")
     two = shard(tmp_path / "two", warehouse)
+    while two.process_next(wait=False):
+        pass
     after = two.latest("default", "veh-00003"), two.summary("default"), two.vehicle_list("default")
     before[1]["frames_per_second"] = after[1]["frames_per_second"] = 0
     np.testing.assert_equal(after, before)

@@ -1,0 +1,81 @@
+"""Circuit breaker: stop asking a service that does not answer, and find out gently when it does again.
+
+Source: M. Nygard, "Release It!" (2007), chapter 5, with a pause that doubles.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final
+
+FAILURES: Final = 3
+"""Failures in a row that open a closed breaker: one may be chance."""
+FIRST_PAUSE_S: Final = 0.5
+LONGEST_PAUSE_S: Final = 10.0
+"""The service is asked at least this often, so data waits no longer than that after its return."""
+
+
+class State(StrEnum):
+    """Of a breaker."""
+
+    CLOSED = "closed"
+    """Calls go through."""
+    OPEN = "open"
+    """Calls are refused until the pause is over."""
+    HALF_OPEN = "half-open"
+    """One call is under way to find out."""
+
+
+class CircuitBreaker:
+    """Closed: everything is let through. Open: nothing, until a pause is over. Half-open: one call, to find out.
+
+    `FAILURES` failures in a row open it. The call that is let through afterwards closes it by succeeding, or opens it
+    again for twice the pause, up to `LONGEST_PAUSE_S`. Every call that `allows` let through must be followed by
+    `succeeded` or `failed`. O(1); not thread-safe: one caller at a time.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Closed; `clock` gives seconds that never go back."""
+        self._clock = clock
+        self._failures = 0
+        self._pause_s = FIRST_PAUSE_S
+        self._open_until: float | None = None
+        self._probing = False
+
+    @property
+    def state(self) -> State:
+        """The state now."""
+        if self._open_until is None:
+            return State.CLOSED
+        return State.HALF_OPEN if self._probing else State.OPEN
+
+    def wait_s(self) -> float:
+        """Seconds until a call is let through; 0 where one is now."""
+        return 0.0 if self._open_until is None else max(0.0, self._open_until - self._clock())
+
+    def allows(self) -> bool:
+        """Whether a call may be made; one that may after a pause is the probe."""
+        if self._open_until is None:
+            return True
+        if self._probing or self._clock() < self._open_until:
+            return False
+        self._probing = True
+        return True
+
+    def succeeded(self) -> None:
+        """The call succeeded: close."""
+        self._failures = 0
+        self._pause_s = FIRST_PAUSE_S
+        self._open_until = None
+        self._probing = False
+
+    def failed(self) -> None:
+        """The call failed: open after a few in a row, or at once where it was the probe."""
+        self._failures += 1
+        if self._probing:
+            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+        if self._probing or self._failures >= FAILURES:
+            self._open_until = self._clock() + self._pause_s
+        self._probing = False
