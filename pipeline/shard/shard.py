@@ -36,7 +36,7 @@ from pipeline.vehicles import VehicleIndex
 log = logging.getLogger(__name__)
 
 _RETRY_S: Final = 1.0
-_STATE_LAYOUT: Final = 2
+_STATE_LAYOUT: Final = 3
 """Raised when the arrays of windows, latest values or series in a checkpoint change their meaning."""
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from pipeline.arrays import grown, length_for, read_only
 from pipeline.errors import ConfigError
 from pipeline.types import F64, I32, I64
+from pipeline.windows.packed import SINGLE, pack_panes, unpack_panes
 from pipeline.windows.panes import FIELDS, NEVER, aggregate_panes, newest_panes, update_panes
 from pipeline.windows.settings import WindowSettings
+
+_NOBODY: Final = -1
+"""Vehicle of a series that has no value yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,9 @@ class SlidingWindows:
         self._newest_time: I64 = np.zeros(0, np.int64)
         self._vehicle_of: I32 = np.zeros(0, np.int32)
         self._panes: F64 = np.zeros((settings.panes, 0, FIELDS))
-        self._spare: F64 = self._panes
+        self._singles = np.zeros(64, SINGLE)
+        self._full: F64 = np.zeros((64, FIELDS))
+        self._full_series: I32 = np.zeros(64, np.int32)
         self._pane_of_frame: I64 = np.zeros(0, np.int64)
         self._slot_of_frame: I32 = np.zeros(0, np.int32)
         self._series = 0
@@ -120,11 +126,7 @@ class SlidingWindows:
         k, slide = len(series), self._settings.slide_us
         newest = np.full(k, NEVER, np.int64)
         newest_panes(read_only(series), self._panes.view(np.int32), self._panes.view(np.int64), newest)
-        ends = (
-            self._closed(series, newest)
-            if end is None
-            else np.broadcast_to(np.asarray(end, np.int64) // slide * slide, k)
-        )
+        ends = self._closed(series) if end is None else np.broadcast_to(np.asarray(end, np.int64) // slide * slide, k)
         result = WindowAggregates(
             end=np.ascontiguousarray(ends),
             count=np.zeros(k, np.int64),
@@ -161,29 +163,38 @@ class SlidingWindows:
         return int(self._newest_time[vehicle]) - self._settings.lateness_us
 
     def snapshot(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Copies of all state, those of the panes valid until the next snapshot.
+        """Copies of all state that a window can still see, those of the panes valid until the next snapshot.
 
-        The panes are by far the largest state of a shard. `prepare_snapshot` beforehand leaves only their copying,
-        a tenth of a second for 500,000 series, to the time in which nothing may be updated.
+        One pass over the panes, a tenth of a second for 500,000 series; the memory for them is kept.
         """
-        self.prepare_snapshot()
-        n = self._series
-        for pane, copy in zip(self._panes, self._spare, strict=True):
-            np.copyto(copy[:n], pane[:n])
+        while True:
+            singles, full = pack_panes(
+                self._panes,
+                self._panes.view(np.int32),
+                self._panes.view(np.int64),
+                self._series,
+                self._vehicle_of,
+                self._newest_time,
+                self._settings.slide_us,
+                self._singles,
+                self._full_series,
+                self._full,
+            )
+            if singles <= len(self._singles) and full <= len(self._full):
+                break
+            self._singles = np.zeros(max(singles + singles // 4, len(self._singles)), SINGLE)
+            room = max(full + full // 4, len(self._full))
+            self._full, self._full_series = np.zeros((room, FIELDS)), np.zeros(room, np.int32)
         return {
             "shape": np.array(self._shape(), np.int64),
             "newest_time": self._newest_time.copy(),
-            "vehicle_of": self._vehicle_of[:n].copy(),
-            **{f"pane.{number}": copy[:n] for number, copy in enumerate(self._spare)},
+            "vehicle_of": self._vehicle_of[: self._series].copy(),
+            # Bytes, since a checkpoint stores plain types.
+            "singles": self._singles[:singles].view(np.uint8),
+            "full_series": self._full_series[:full],
+            "full": self._full[:full],
             "counters": np.array([self.too_late, self.not_finite], np.int64),
         }
-
-    def prepare_snapshot(self) -> None:
-        """Have memory for the next snapshot at hand; may run beside an update."""
-        if self._spare.shape != self._panes.shape:
-            self._spare = np.empty_like(self._panes)
-            # Written once, so that the kernel maps its pages now.
-            self._spare.fill(0)
 
     def restore(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Take over what `snapshot` gave, in place of all state.
@@ -199,8 +210,18 @@ class SlidingWindows:
             )
         self._newest_time = arrays["newest_time"].copy()
         self._vehicle_of = arrays["vehicle_of"].copy()
-        self._panes = np.stack([arrays[f"pane.{number}"] for number in range(self._settings.panes)])
         self._series = len(self._vehicle_of)
+        self._panes = np.zeros((self._settings.panes, self._series, FIELDS))
+        full = np.ascontiguousarray(arrays["full"])
+        unpack_panes(
+            arrays["singles"].view(SINGLE),
+            arrays["full_series"],
+            full,
+            self._panes,
+            self._panes.view(np.int32),
+            self._panes.view(np.int64),
+            full.view(np.int64),
+        )
         self.too_late, self.not_finite = arrays["counters"].tolist()
 
     @staticmethod
@@ -209,20 +230,22 @@ class SlidingWindows:
         scratch, one = SlidingWindows(WindowSettings()), np.zeros(1, np.int32)
         scratch.update(one, np.zeros(1, np.int64), one, one, np.zeros(1))
         scratch.aggregate(one)
+        SlidingWindows(WindowSettings()).restore(scratch.snapshot())
 
     def _shape(self) -> tuple[int, int, int]:
         return self._settings.length_us, self._settings.slide_us, self._settings.lateness_us
 
     def _reserve(self, vehicles: int, series: int) -> None:
         self._newest_time = grown(self._newest_time, vehicles, fill=NEVER)
-        self._vehicle_of = grown(self._vehicle_of, series)
+        self._vehicle_of = grown(self._vehicle_of, series, fill=_NOBODY)
         self._panes = grown(self._panes, series, axis=1)
         self._series = max(self._series, series)
 
-    def _closed(self, series: I32, newest_pane: I64) -> I64:
+    def _closed(self, series: I32) -> I64:
         """End of the latest closed window of each series; NEVER where there is none."""
         ends = np.full(len(series), NEVER, np.int64)
-        known = np.flatnonzero(newest_pane != NEVER)
+        known = np.flatnonzero(series < self._series)
+        known = known[self._vehicle_of[series[known]] != _NOBODY]
         newest = self._newest_time[self._vehicle_of[series[known]]]
         slide = self._settings.slide_us
         ends[known] = (newest - self._settings.lateness_us) // slide * slide
