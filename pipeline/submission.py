@@ -40,6 +40,7 @@ _MAGIC: Final = b"CFSB"
 _VERSION: Final = 1
 _HEADER: Final = struct.Struct("<4sHHqIIHHHHQQ")
 _HAS_TRACEPARENT: Final = 1
+_VERIFY: Final = 2
 
 _ACCEPTED_MAGIC: Final = b"CFAC"
 _ACCEPTED_VERSION: Final = 1
@@ -66,6 +67,8 @@ class Submission:
         frames: batch of schema `CANONICAL`, good rows only, all of this shard; may have no rows.
         dead_letters: refused rows with columns stage, reason, payload (utf8); None where there is none.
         traceparent: the W3C trace context of the request, if it had one.
+        verify: these frames may have been accepted without being stored, as dead letters that ClickHouse refused:
+            those that look like duplicates are looked up in the warehouse instead of being dropped.
     """
 
     fleet: str
@@ -74,6 +77,7 @@ class Submission:
     frames: pa.RecordBatch
     dead_letters: pa.RecordBatch | None = None
     traceparent: str | None = None
+    verify: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +150,7 @@ def encode(submission: Submission) -> bytes:
     header = _Header(
         _MAGIC,
         _VERSION,
-        0 if submission.traceparent is None else _HAS_TRACEPARENT,
+        _HAS_TRACEPARENT * (submission.traceparent is not None) | _VERIFY * submission.verify,
         submission.received_at,
         submission.frames.num_rows,
         0 if submission.dead_letters is None else submission.dead_letters.num_rows,
@@ -182,6 +186,7 @@ def decode(buffer: Bytes) -> Submission:
         frames=_NO_FRAMES if frames is None else frames,
         dead_letters=dead_letters,
         traceparent=texts[2] if header.flags & _HAS_TRACEPARENT else None,
+        verify=bool(header.flags & _VERIFY),
     )
 
 

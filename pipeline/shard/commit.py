@@ -56,6 +56,8 @@ class Committer:
         columns = [shard_columns(item.frames, item.fleet, self._vehicles) for item in decoded]
         frames = concat_columns(columns)
         verdicts = self._duplicates.check(frames.vehicle, frames)
+        doubted = np.repeat([item.verify for item in decoded], [len(part) for part in columns])
+        verdicts[doubted & (verdicts == DUPLICATE)] = UNVERIFIED
         by_submission = np.split(verdicts, np.cumsum([len(part) for part in columns])[:-1])
         start, end = self._write(submissions, by_submission)
         fresh = verdicts != DUPLICATE

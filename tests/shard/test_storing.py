@@ -15,14 +15,16 @@ import pytest
 from clickhouse_process import HostProcess
 from hypothesis import given
 from hypothesis import strategies as st
-from shard_feed import batches, settle, shard, stored, submission, uncounted
+from shard_feed import RECEIVED_US, batches, settle, shard, stored, submission, uncounted
 
 from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.migrate import migrate
 from pipeline.clickhouse.settings import WarehouseSettings
 from pipeline.errors import WarehouseAway, WarehouseError
+from pipeline.shard.commit import Receipt
 from pipeline.shard.refusal import bad_rows
 from pipeline.shard.shard import Shard
+from pipeline.submission import Submission, encode
 
 POISON_ID = 0x321
 
@@ -160,6 +162,28 @@ def test_frames_that_clickhouse_refuses_become_dead_letters_and_the_rest_goes_in
     assert all(f'"arbitration_id":{POISON_ID}' in row["payload"] for row in letters)
     ledger = one.ledger.of("default")
     assert (ledger.received, ledger.accepted, ledger.dead_lettered, ledger.pending) == (total, total - 4, 4, 0)
+    assert one.close()
+
+
+def test_a_refused_frame_that_is_sent_again_to_be_verified_is_stored_once(tmp_path: Path, warehouse: Warehouse) -> None:
+    warehouse.command(f"ALTER TABLE frames ADD CONSTRAINT no_poison CHECK arbitration_id != {POISON_ID}")
+    one = shard(tmp_path, warehouse)
+    [batch] = batches(1)
+    bad = poisoned(batch, [0, 5])
+    one.commit([submission(bad)])
+    settle(one)
+    assert stored(warehouse)["frames"] == len(batch) - 2
+    warehouse.command("ALTER TABLE frames DROP CONSTRAINT no_poison")
+    again = encode(Submission("default", RECEIVED_US, "replay", bad, verify=True))
+    assert one.commit([submission(bad)]) == [Receipt(0, len(bad), 0)]
+    assert one.commit([again, again]) == [Receipt(len(bad), 0, 0)] * 2
+    settle(one)
+    counts = stored(warehouse)
+    assert counts["frames"] == counts["distinct_frames"] == len(bad)
+    assert counts["signals"] == counts["minutes"] == counts["hours"]
+    ledger = one.ledger.of("default")
+    assert ledger.received == ledger.accepted + ledger.duplicates + ledger.dead_lettered
+    assert (ledger.stored, ledger.pending) == (len(bad), 0)
     assert one.close()
 
 
