@@ -90,13 +90,15 @@ class Point(_Answer):
 
 
 class History(_Answer):
-    """A signal over time, with the resolution used."""
+    """A signal over time, with the resolution used. `partial` tells that ClickHouse is away; `reason` says more."""
 
     vehicle_id: str
     signal: str
     resolution: str = Field(description="`raw`, or the length of the buckets.", examples=["1m"])
     step: float | None = Field(description="Seconds a bucket; null for raw values.", examples=[60])
     points: list[Point]
+    partial: bool
+    reason: str | None = None
 
 
 class Anomaly(_Answer):

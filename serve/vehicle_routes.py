@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Query, Response
 
 from pipeline.clickhouse.queries import Queries
+from pipeline.errors import WarehouseAway
 from serve.answers import json_answer
 from serve.context import ContextDep, From, QueryKey, To
 from serve.models import History, Latest, Vehicles
@@ -50,6 +51,7 @@ async def history(
     """History of one signal from ClickHouse: the last hour up to now unless a range is given.
 
     Raw values where they are few, else buckets with count, min, max, mean and last; `step` is null for raw values.
+    While ClickHouse is away the answer is `partial`: it holds the latest value, from live state, and says why.
     """
     until = moment(end, "to")
     until = time.time_ns() // 1000 if until is None else until
@@ -58,20 +60,32 @@ async def history(
     if since >= until:
         raise ProblemError(bad_request("`from` must lie before `to`"))
     wanted = span(step, "step")
-    await _known(context, key.fleet, vehicle_id)
+    state = await _known(context, key.fleet, vehicle_id)
     find = partial(Queries(context.platform.warehouse).signal_history, key.fleet, vehicle_id, [signal])
-    found = await asyncio.to_thread(partial(find, start=since, end=until, step=wanted, message=message))
+    answer: dict[str, Any] = {"vehicle_id": vehicle_id, "signal": signal, "from": since, "to": until}
+    try:
+        found = await asyncio.to_thread(partial(find, start=since, end=until, step=wanted, message=message))
+    except WarehouseAway as error:
+        reason = f"ClickHouse is away, so only the latest value is known: {error}"
+        points = live_points(state, signal, message, since, until)
+        return json_answer(
+            answer | {"resolution": "raw", "step": None, "points": points, "partial": True, "reason": reason}
+        )
+    step_s = None if found.step is None else found.step / 1e6
     return json_answer(
-        {
-            "vehicle_id": vehicle_id,
-            "signal": signal,
-            "from": since,
-            "to": until,
-            "resolution": found.resolution,
-            "step": None if found.step is None else found.step / 1e6,
-            "points": found.points,
-        }
+        answer | {"resolution": found.resolution, "step": step_s, "points": found.points, "partial": False}
     )
+
+
+def live_points(
+    state: dict[str, Any], signal: str, message: str | None, since: int, until: int
+) -> list[dict[str, Any]]:
+    """What live state knows of a signal's history: its latest value, if that lies within `[since, until)`."""
+    return [
+        {"signal": signal, "message": one["message"], "timestamp": one["timestamp"], "value": one["value"]}
+        for one in state["signals"]
+        if one["signal"] == signal and message in (None, one["message"]) and since <= one["timestamp"] < until
+    ]
 
 
 async def _known(context: ContextDep, fleet: str, vehicle_id: str) -> dict[str, Any]:

@@ -201,7 +201,7 @@ def test_anomalies_live_and_stored_are_merged(platform: StandIn, ask: Any, monke
     check_problem(ask("/v1/anomalies?from=2&to=1"), 400, "bad-request")
 
 
-def test_without_clickhouse_anomalies_are_partial_and_history_is_503(
+def test_without_clickhouse_anomalies_and_history_are_partial_and_say_so(
     platform: StandIn, ask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: Any, **__: Any) -> Any:
@@ -214,9 +214,13 @@ def test_without_clickhouse_anomalies_are_partial_and_history_is_503(
     assert len(answer["anomalies"]) == 1
     assert answer["partial"] is True
     assert "ClickHouse" in answer["reason"]
-    gone = ask("/v1/vehicles/v1/signals/Speed")
-    check_problem(gone, 503, "unavailable")
-    assert gone.headers["retry-after"] == "1"
+    latest = ask("/v1/vehicles/v1/latest").json()["signals"][0]
+    at, name = latest["timestamp"], latest["signal"]
+    history = ask(f"/v1/vehicles/v1/signals/{name}?from={at}&to={at + 1}").json()
+    assert (history["partial"], history["resolution"]) == (True, "raw")
+    assert "ClickHouse" in history["reason"]
+    assert [(point["timestamp"], point["value"]) for point in history["points"]] == [(at, latest["value"])]
+    assert ask(f"/v1/vehicles/v1/signals/{name}?from={at + 1}&to={at + 2}").json()["points"] == []
 
 
 def test_a_query_clickhouse_refuses_is_502(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
