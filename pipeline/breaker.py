@@ -13,7 +13,7 @@ from typing import Final
 FAILURES: Final = 3
 """Failures in a row that open a closed breaker: one may be chance."""
 FIRST_PAUSE_S: Final = 0.5
-LONGEST_PAUSE_S: Final = 10.0
+LONGEST_PAUSE_S: Final = 5.0
 """The service is asked at least this often, so data waits no longer than that after its return."""
 
 
