@@ -163,14 +163,16 @@ class Storer:
         letters = dead_letter_rows(chunk.items)
         if letters is not None:
             self._writer.insert_dead_letters(letters, token)
+        tallies = _letters_stored(chunk.items)
         items = [item for item in chunk.items if len(item.group)]
         if not items:
-            return {}
+            return tallies
         keep = _keep(items, intent)
         values = value_columns(items, keep)
         self._writer.insert_frames(frame_rows(items, keep, self._names), token)
         self._writer.insert_signals(signal_rows(values, self._names), token)
-        tallies = self._tallies(items, intent.late_duplicates)
+        for fleet, tally in self._tallies(items, intent.late_duplicates).items():
+            tallies.setdefault(fleet, Tally()).add(tally)
         self._rollups.add(values)
         return tallies
 
@@ -237,6 +239,15 @@ class Storer:
         if reached == start:
             return None
         return _Chunk(start, reached, items)
+
+
+def _letters_stored(items: list[Processed]) -> dict[str, Tally]:
+    """What the dead letters of an insert add to the ledger, by fleet."""
+    tallies: dict[str, Tally] = {}
+    for item in items:
+        for letters in item.group.dead_letters:
+            tallies.setdefault(letters.fleet, Tally()).add(Tally(dead_letters_stored=letters.rows.num_rows))
+    return tallies
 
 
 def _keep(items: list[Processed], intent: Intent) -> Bools | None:
