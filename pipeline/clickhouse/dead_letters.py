@@ -22,7 +22,8 @@ State: TypeAlias = Literal["replayed", "purged"]
 
 _LATEST: Final = 1 << 53
 _INSERT: Final = {"async_insert": 0, "max_partitions_per_insert_block": 0}
-_ID: Final = re.compile(r"([1-9]\d{0,15})-[0-9a-f]{16}")
+# All times of receipt have 16 digits, from 2001 to 2286, so that the order of ids is that of time.
+_ID: Final = re.compile(r"([1-9]\d{15})-[0-9a-f]{16}")
 
 _MATCHING: Final = """
     WHERE fleet = {fleet:String}

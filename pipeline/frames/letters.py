@@ -13,7 +13,6 @@ from pipeline.frames.limits import FrameLimits
 from pipeline.frames.reasons import Reason
 from pipeline.frames.validate import ParsedBody, validate
 
-
 _LOST_BYTES: Final = "\ufffd"
 """What stands in a payload for bytes that were no text: such a row is not what was sent, and never guessed at."""
 
