@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 import typer
 from rich.console import Console
@@ -75,7 +76,7 @@ def show(
     as_json: api.Json = False,
 ) -> None:
     """Show one dead letter with its whole payload, to mend and give to `dlq replay ID --payload FILE`."""
-    found = api.get(url, f"{_PATH}/{letter}", key)
+    found = api.get(url, _path(letter), key)
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -91,9 +92,7 @@ def replay(
     ids: Ids = None,
     reason: Reason = None,
     everything: Annotated[bool, typer.Option("--all", help="All dead letters of the fleet.")] = False,
-    payload: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="A file with the mended row, for one ID.")
-    ] = None,
+    payload: Annotated[Path | None, typer.Option(help="A file with the mended row, for one ID.")] = None,
     url: api.Url = api.DEFAULT_URL,
     as_json: api.Json = False,
 ) -> None:
@@ -107,7 +106,7 @@ def replay(
     body: dict[str, Any] = {"filter": {} if reason is None else {"reason": reason}, "limit": _BATCH}
     bodies = [body]
     if ids:
-        text = None if payload is None else payload.read_text()
+        text = None if payload is None else _text(payload)
         bodies = [{"ids": ids[i : i + _PAGE], "payload": text} for i in range(0, len(ids), _PAGE)]
     total: dict[str, Any] = {"replayed": 0, "accepted": 0, "duplicates": 0, "failed": [], "unknown": []}
     for part in bodies:
@@ -143,12 +142,25 @@ def purge(
     """Delete dead letters, for good."""
     _one_choice(ids, {"--reason": reason, "--before": before}, everything)
     if ids:
-        answers = [api.call("DELETE", url, f"{_PATH}/{letter}", key, timeout_s=_PATIENCE_S) for letter in ids]
+        answers = [api.call("DELETE", url, _path(letter), key, timeout_s=_PATIENCE_S) for letter in ids]
     else:
         query = {"reason": reason, "to": before, "all": everything or None}
         answers = [api.call("DELETE", url, _PATH, key, query=query, timeout_s=_PATIENCE_S)]
     purged = sum(answer["purged"] for answer in answers)
     typer.echo(json.dumps({"purged": purged}) if as_json else f"{purged:,} purged")
+
+
+def _path(letter: str) -> str:
+    return f"{_PATH}/{quote(letter, safe='')}"
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except OSError as error:
+        raise CanfleetError(f"{file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise CanfleetError(f"{file} is no UTF-8 text") from error
 
 
 def _one_choice(ids: list[str] | None, filters: dict[str, str | None], everything: bool) -> None:
