@@ -94,6 +94,10 @@ class PartitionActor:
         """This shard's part of the fleet in numbers."""
         return await self._answer(self._shard.summary, fleet)
 
+    async def unstored_dead_letters(self, fleet: str) -> int:
+        """The fleet's dead letters that ClickHouse lacks."""
+        return await self._answer(self._shard.unstored_dead_letters, fleet)
+
     async def anomalies(
         self, fleet: str, vehicle_id: str | None, kind: str | None, start: int | None, end: int | None, limit: int
     ) -> list[dict[str, Any]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -13,11 +15,14 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 from actors import names
 from actors.layout import Layout
 from pipeline.clickhouse.client import Warehouse
+from pipeline.clickhouse.dead_letters import DeadLetters
 from pipeline.config import CanfleetConfig
-from pipeline.errors import Overloaded
+from pipeline.errors import Overloaded, WarehouseError
 from pipeline.keys.record import IssuedKey, KeyRecord, Scope
 
 _T = TypeVar("_T")
+
+_log: Final = logging.getLogger("canfleet.actors")
 
 _CALL_TIMEOUT_S: Final = 20.0
 _READY_TIMEOUT_S: Final = 2.0
@@ -46,6 +51,9 @@ class PlatformClient:
         self.config: Final = config
         self.layout: Final = layout
         self.warehouse: Final = Warehouse.connect(config.clickhouse)
+        self._held = DeadLetters(self.warehouse).held
+        # A thread of its own: while ClickHouse hangs, nothing else may wait with it.
+        self._counts = ThreadPoolExecutor(1, "dead-letters")
 
     @classmethod
     async def connect(cls) -> PlatformClient:
@@ -85,6 +93,19 @@ class PlatformClient:
             return SubmitResult(*await _answer(shard, self._shards[shard].submit.remote(submission)))
         finally:
             self._in_flight[shard] -= len(submission)
+
+    async def dead_letters(self, fleet: str) -> tuple[int | None, int]:
+        """The fleet's dead letters in ClickHouse, None while it does not say, and those journaled that it lacks.
+
+        The journals are asked first: letters on their way from one to the other are counted twice rather than not.
+        """
+        unstored = sum(await self._all("unstored_dead_letters", fleet))
+        try:
+            stored = await asyncio.get_running_loop().run_in_executor(self._counts, self._held, fleet)
+        except WarehouseError as error:
+            _log.warning("ClickHouse does not count the dead letters of fleet %s: %s", fleet, error)
+            return None, unstored
+        return stored, unstored
 
     # -- live state ---------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import typer
 
 from canfleet.commands.bench import bench
 from canfleet.commands.demo import demo
+from canfleet.commands.dlq import dlq_app
 from canfleet.commands.down import down
 from canfleet.commands.keys import keys_app
 from canfleet.commands.replay import replay
@@ -27,6 +28,7 @@ app = typer.Typer(
 for command in (up, down, status, simulate, replay, send, sql, bench, demo):
     app.command(command.__name__)(command)
 app.add_typer(keys_app, name="keys")
+app.add_typer(dlq_app, name="dlq")
 
 
 def main() -> None:

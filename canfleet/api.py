@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import httpx
@@ -13,18 +14,36 @@ DEFAULT_URL: Final = "http://127.0.0.1:8080"
 
 Url = Annotated[str, typer.Option(help="Base URL of the platform.")]
 Key = Annotated[str, typer.Option(envvar="CANFLEET_KEY", help="An API key.")]
+AdminKey = Annotated[str, typer.Option(envvar="CANFLEET_KEY", help="A key with scope admin.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def get(url: str, path: str, key: str | None, parameters: dict[str, Any] | None = None) -> Any:  # noqa: ANN401
-    """The JSON answer of a GET.
+def get(url: str, path: str, key: str | None, parameters: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
+    """The JSON answer of a GET; see `call`."""
+    return call("GET", url, path, key, query=parameters)
+
+
+def call(
+    method: str,
+    url: str,
+    path: str,
+    key: str | None,
+    *,
+    query: Mapping[str, Any] | None = None,
+    body: object = None,
+    timeout_s: float = 30.0,
+) -> Any:  # noqa: ANN401
+    """The JSON answer of a request with an optional JSON body; parameters that are None are left out.
 
     Raises:
         CanfleetError: nothing answers at `url`, or it answered with a problem.
     """
     headers = {"Authorization": f"Bearer {key}"} if key else {}
+    given = {name: value for name, value in (query or {}).items() if value is not None}
     try:
-        answer = httpx.get(f"{url.rstrip('/')}{path}", headers=headers, params=parameters, timeout=30)
+        answer = httpx.request(
+            method, f"{url.rstrip('/')}{path}", headers=headers, params=given, json=body, timeout=timeout_s
+        )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise CanfleetError(f"nothing answers at {url}: {error or type(error).__name__}") from error
     if answer.is_success:

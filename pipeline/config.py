@@ -61,6 +61,13 @@ class ShardSettings(_Section):
     checkpoint_interval_s: float = 60.0
 
 
+class DeadLetterSettings(_Section):
+    """How much may wait to be mended."""
+
+    max_rows: int = Field(default=1_000_000, ge=1)
+    """Dead letters that a fleet may hold; beyond it, requests with bad rows get 503, those without go on."""
+
+
 class ModelSettings(_Section):
     """A vehicle model with databases of its own."""
 
@@ -83,6 +90,7 @@ class CanfleetConfig(_Section):
     models: dict[str, ModelSettings] = Field(default_factory=dict)
     shard: ShardSettings = Field(default_factory=ShardSettings)
     limits: FrameLimits = FrameLimits()
+    dead_letters: DeadLetterSettings = DeadLetterSettings()
     duplicates: DuplicateSettings = DuplicateSettings()
     windows: WindowSettings = WindowSettings()
     anomalies: AnomalySettings = AnomalySettings()

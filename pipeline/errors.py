@@ -7,6 +7,7 @@
     │   ├── BodyTooLarge       it exceeds a bound                          (HTTP 413)
     │   └── UnknownContentType no reader for its type or encoding          (HTTP 415)
     ├── Overloaded             a bounded queue is full: retry later        (HTTP 503)
+    │   └── DeadLettersFull    a fleet's dead letters reached their bound  (HTTP 503)
     ├── JournalError           the durable log cannot be written or read
     │   └── JournalCorrupt     bytes inside it fail their checksum
     └── WarehouseError         ClickHouse refused or did not answer
@@ -56,6 +57,10 @@ class Overloaded(CanfleetError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class DeadLettersFull(Overloaded):
+    """A fleet's dead letters have no room for the bad rows of a request; it was refused whole."""
 
 
 class JournalError(CanfleetError):

@@ -10,6 +10,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 
 from pipeline.keys.record import KeyRecord, Scope
 from serve.access import Access
+from serve.intake import Intake
 from serve.live import LiveFeed
 from serve.platform import Platform
 from serve.problems import ProblemError, forbidden
@@ -22,6 +23,7 @@ class Context:
     platform: Platform
     access: Access
     live: LiveFeed
+    intake: Intake
 
 
 def _context(request: Request) -> Context:

@@ -90,15 +90,17 @@ async def live(context: ContextDep, key: QueryKey) -> Response:
 
 @router.get("/status", tags=["operation"])
 async def status(context: ContextDep, key: OperatorKey) -> Response:
-    """Health, partitions and lags of the platform, and the ledger of the key's fleet.
+    """Health, partitions and lags of the platform, and the ledger and dead letters of the key's fleet.
 
     Sizes and counts of the shards, which tell of other fleets, are for the bootstrap key.
     """
-    state, of_fleet = await asyncio.gather(context.platform.status(), context.platform.ledger(key.fleet))
+    state, of_fleet, dead_letters = await asyncio.gather(
+        context.platform.status(), context.platform.ledger(key.fleet), context.intake.room.state(key.fleet)
+    )
     if not key.is_bootstrap:
         shards = [{name: shard[name] for name in shard.keys() & _OF_ANY_FLEET} for shard in state["shards"]]
         state = state | {"shards": shards}
-    return json_answer(state | {"ledger": of_fleet})
+    return json_answer(state | {"ledger": of_fleet, "dead_letters": dead_letters})
 
 
 def merge(live: list[dict[str, Any]], stored: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:

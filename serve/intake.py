@@ -14,6 +14,7 @@ from pipeline.frames.split import select
 from pipeline.partitioning import partition_of
 from pipeline.submission import Counts, Submission, encode
 from pipeline.types import I32
+from serve.dead_letter_room import DeadLetterRoom
 from serve.platform import IntakePlatform, Layout
 
 SUBMIT_TIMEOUT_S: Final = 30.0
@@ -52,6 +53,7 @@ class Intake:
     def __init__(self, platform: IntakePlatform) -> None:
         """Hand frames to the shards of `platform`."""
         self._platform = platform
+        self.room: Final = DeadLetterRoom(platform)
 
     async def take(self, origin: Origin, frames: pa.RecordBatch, rejected: pa.RecordBatch | None) -> Counts:
         """Make canonical `frames` and the `rejected` rows durable; returns when all shards have synced them.
@@ -60,9 +62,11 @@ class Intake:
         fails as a whole; sending it again is safe, since what was accepted is then a duplicate.
 
         Raises:
-            Overloaded: a shard has no room.
+            Overloaded: a shard has no room; DeadLettersFull, the fleet's dead letters have none for `rejected`.
             TimeoutError: a shard did not answer within `SUBMIT_TIMEOUT_S`.
         """
+        if rejected is not None and rejected.num_rows:
+            await self.room.admit(origin.fleet, rejected.num_rows)
         parts = split(origin.fleet, frames, rejected, self._platform.layout)
         submissions = {shard: encode(_submission(origin, *part)) for shard, part in parts.items()}
         total = NOTHING

@@ -60,6 +60,10 @@ class IntakePlatform(Protocol):
         """Make one submission durable in one shard; raises `Overloaded`."""
         ...
 
+    async def dead_letters(self, fleet: str) -> tuple[int | None, int]:
+        """The fleet's dead letters in ClickHouse, None while it does not say, and those journaled that it lacks."""
+        ...
+
     async def keys(self, known_version: int) -> tuple[int, list[KeyRecord]] | None:
         """The key records and their version, or None when `known_version` is current."""
         ...

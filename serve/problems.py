@@ -14,6 +14,7 @@ from pipeline.errors import (
     BodyTooLarge,
     CanfleetError,
     ConfigError,
+    DeadLettersFull,
     JournalError,
     Overloaded,
     UnknownContentType,
@@ -123,6 +124,11 @@ def overloaded(detail: str, retry_after_s: float) -> Problem:
     return Problem("overloaded", 503, "Overloaded", detail, _retry(retry_after_s))
 
 
+def dead_letters_full(detail: str, retry_after_s: float) -> Problem:
+    """503: the fleet has too many dead letters for the bad rows of this request; nothing of it was accepted."""
+    return Problem("dead-letters-full", 503, "The dead letters are full", detail, _retry(retry_after_s))
+
+
 def away(what: str) -> Problem:
     """503: a part of the platform does not answer, and is being restarted."""
     detail = f"{what} does not answer at the moment; it restarts by itself. Sending the request again is safe."
@@ -155,6 +161,8 @@ def from_error(error: CanfleetError, request_id: str) -> Problem:
     match error:
         case ProblemError():
             return error.problem
+        case DeadLettersFull():
+            return dead_letters_full(str(error), error.retry_after_s)
         case Overloaded():
             return overloaded(str(error), error.retry_after_s)
         case BodyTooLarge():

@@ -6,43 +6,38 @@ import json
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-import httpx
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from canfleet import api
+
 keys_app = typer.Typer(help="Create, list, revoke and rotate API keys.", no_args_is_help=True)
-
-Url = Annotated[str, typer.Option(help="Base URL of the platform.")]
-Key = Annotated[str, typer.Option(envvar="CANFLEET_KEY", help="A key with scope admin.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-DEFAULT_URL = "http://127.0.0.1:8080"
 
 
 @keys_app.command()
 def create(
     fleet: Annotated[str, typer.Option(help="The fleet the key is for.")],
-    key: Key,
+    key: api.AdminKey,
     scope: Annotated[list[str] | None, typer.Option(help="ingest, query or admin; may be repeated.")] = None,
-    url: Url = DEFAULT_URL,
-    as_json: Json = False,
+    url: api.Url = api.DEFAULT_URL,
+    as_json: api.Json = False,
 ) -> None:
     """Make a key and print it: this once, it is stored nowhere. Without --scope it may ingest and query."""
     scopes = scope or ["ingest", "query"]
-    made = _call("POST", url, "/v1/keys", key, body={"fleet": fleet, "scopes": scopes})
+    made = api.call("POST", url, "/v1/keys", key, body={"fleet": fleet, "scopes": scopes})
     _print_new(made, as_json)
 
 
 @keys_app.command("list")
 def list_keys(
-    key: Key,
+    key: api.AdminKey,
     fleet: Annotated[str | None, typer.Option(help="Only keys of this fleet.")] = None,
-    url: Url = DEFAULT_URL,
-    as_json: Json = False,
+    url: api.Url = api.DEFAULT_URL,
+    as_json: api.Json = False,
 ) -> None:
     """List keys, without their secrets."""
-    found = _call("GET", url, "/v1/keys", key, query={} if fleet is None else {"fleet": fleet})["keys"]
+    found = api.call("GET", url, "/v1/keys", key, query={"fleet": fleet})["keys"]
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -56,19 +51,25 @@ def list_keys(
 
 @keys_app.command()
 def revoke(
-    key_id: Annotated[str, typer.Argument(metavar="ID")], key: Key, url: Url = DEFAULT_URL, as_json: Json = False
+    key_id: Annotated[str, typer.Argument(metavar="ID")],
+    key: api.AdminKey,
+    url: api.Url = api.DEFAULT_URL,
+    as_json: api.Json = False,
 ) -> None:
     """Revoke a key; when this returns, it opens nothing any more."""
-    revoked = _call("DELETE", url, f"/v1/keys/{key_id}", key)
+    revoked = api.call("DELETE", url, f"/v1/keys/{key_id}", key)
     typer.echo(json.dumps(revoked) if as_json else f"revoked {revoked['id']} of fleet {revoked['fleet']}")
 
 
 @keys_app.command()
 def rotate(
-    key_id: Annotated[str, typer.Argument(metavar="ID")], key: Key, url: Url = DEFAULT_URL, as_json: Json = False
+    key_id: Annotated[str, typer.Argument(metavar="ID")],
+    key: api.AdminKey,
+    url: api.Url = api.DEFAULT_URL,
+    as_json: api.Json = False,
 ) -> None:
     """Give a key a new secret and print it; the old one goes on working for an hour."""
-    _print_new(_call("POST", url, f"/v1/keys/{key_id}/rotate", key), as_json)
+    _print_new(api.call("POST", url, f"/v1/keys/{key_id}/rotate", key), as_json)
 
 
 def _print_new(made: dict[str, Any], as_json: bool) -> None:
@@ -82,28 +83,3 @@ def _when(microseconds: int | None) -> str:
     return (
         "never" if microseconds is None else datetime.fromtimestamp(microseconds // 1_000_000, UTC).isoformat(" ")[:16]
     )
-
-
-def _call(
-    method: str, url: str, path: str, key: str, *, body: object = None, query: dict[str, str] | None = None
-) -> dict[str, Any]:
-    """The JSON answer of the platform; ends the command with one line on failure."""
-    try:
-        answer = httpx.request(
-            method, url.rstrip("/") + path, headers={"X-API-Key": key}, timeout=30, json=body, params=query
-        )
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise _failed(f"{url} does not answer ({error}): is `canfleet up` running there?") from error
-    if answer.is_success:
-        decoded: dict[str, Any] = answer.json()
-        return decoded
-    try:
-        detail = answer.json()["detail"]
-    except (ValueError, KeyError, TypeError):
-        detail = f"HTTP {answer.status_code}"
-    raise _failed(str(detail))
-
-
-def _failed(line: str) -> typer.Exit:
-    typer.echo(f"canfleet keys: {line}", err=True)
-    return typer.Exit(1)

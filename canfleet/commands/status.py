@@ -29,6 +29,10 @@ def status(key: api.Key, url: api.Url = api.DEFAULT_URL, as_json: api.Json = Fal
     ledger = Table("received", "accepted", "duplicates", "dead-lettered", "stored", "pending", box=None)
     ledger.add_row(*(f"{document['ledger'][name]:,}" for name in _COUNTS))
     console.print(ledger)
+    letters = document["dead_letters"]
+    held = "unknown while ClickHouse is away" if letters["held"] is None else f"{letters['held']:,}"
+    warning = "; [red]full: requests with bad rows are refused[/]" if letters["full"] else ""
+    console.print(f"dead letters held: {held} of at most {letters['max']:,}{warning}", highlight=False)
 
 
 _SIZES = ("journal_bytes", "unstored_journal_bytes", "unprocessed_bytes")

@@ -10,12 +10,13 @@ from pipeline.clickhouse.settings import KeepSettings
 _TABLES: Final = {
     "frames": "frames",
     "signals": "signals",
-    "signals_1m": "signals_1m_states",
-    "signals_1h": "signals_1h_states",
-    "anomalies": "anomalies_log",
+    "signals_1m_states": "signals_1m",
+    "signals_1h_states": "signals_1h",
+    "anomalies_log": "anomalies",
     "dead_letters": "dead_letters",
+    "dead_letter_marks": "dead_letters",
 }
-"""Table by field of `RetentionSettings`; each has a column `stored_on`, the day that its rows count from."""
+"""Field of `RetentionSettings` by table; each has a column `stored_on`, the day that its rows count from."""
 
 
 def ttl(keep: KeepSettings, storage_policy: str | None) -> str:
@@ -42,7 +43,7 @@ def apply_retention(warehouse: Warehouse) -> list[str]:
         )
     }
     changed = []
-    for field, table in _TABLES.items():
+    for table, field in _TABLES.items():
         wanted = ttl(getattr(settings.retention, field), settings.storage_policy)
         present = created[table].partition(" TTL ")[2].partition(" SETTINGS ")[0]
         if wanted == present:

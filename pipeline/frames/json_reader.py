@@ -1,6 +1,6 @@
-"""Read frames from NDJSON (one object a line) and from a JSON list of objects.
+"""Read frames from NDJSON (one object a line), from a JSON list of objects, and from texts of one object each.
 
-Both are first cut into rows, then read by one kernel (`json_kernel`); the few rows that it puts aside go to a
+Bodies are first cut into rows, then read by one kernel (`json_kernel`); the few rows that it puts aside go to a
 complete parser, one by one, so that a malformed row is rejected alone and with its own text. A timestamp string
 must carry its offset, as RFC 3339 says: one without is rejected, not guessed at.
 """
@@ -20,7 +20,7 @@ from pipeline.frames.json_split import split_lines, split_list
 from pipeline.frames.limits import FrameLimits
 from pipeline.frames.raw import RawFrames, empty_raw
 from pipeline.frames.reasons import Reason
-from pipeline.frames.vehicles import frozen
+from pipeline.frames.vehicles import frozen, utf8_views
 from pipeline.types import I64, U8
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -60,6 +60,12 @@ def read_json(body: bytes | memoryview, limits: FrameLimits) -> RawFrames:
     return _read(text, starts, ends, count, limits)
 
 
+def read_texts(texts: pa.StringArray) -> RawFrames:
+    """One row a text, whatever it holds; where none is JSON, every row says so. O(bytes)."""
+    offsets, text = utf8_views(texts)
+    return _rows(_Rows(text, frozen(offsets[:-1].astype(np.int64)), frozen(offsets[1:].astype(np.int64))))
+
+
 def _bytes(body: bytes | memoryview) -> U8:
     text = np.frombuffer(body, np.uint8)
     return frozen(text[3:] if bytes(text[:3]) == _BYTE_ORDER_MARK else text)
@@ -75,11 +81,7 @@ def _read(text: U8, starts: I64, ends: I64, count: int, limits: FrameLimits) -> 
     if count == 0:
         return empty_raw()
     rows = _Rows(text, frozen(starts[:count].copy()), frozen(ends[:count].copy()))
-    raw, status = _read_plain(rows)
-    aside = np.flatnonzero(status == ASIDE)
-    if len(aside) == 0:
-        return raw
-    raw = _read_aside(rows, raw, aside)
+    raw = _rows(rows)
     if (raw.fault == Reason.NOT_JSON).all():
         raise BodyError(f"the body is not JSON: none of its {count} rows is; the first begins {rows.first_words()!r}")
     return raw
@@ -101,6 +103,13 @@ class _Rows:
 
     def first_words(self) -> str:
         return self.bytes(0)[:40].decode("utf-8", "replace")
+
+
+def _rows(rows: _Rows) -> RawFrames:
+    """Every row by the kernel, or, where it puts one aside, by the complete parser."""
+    raw, status = _read_plain(rows)
+    aside = np.flatnonzero(status == ASIDE)
+    return _read_aside(rows, raw, aside) if len(aside) else raw
 
 
 def _is_utf8(text: U8) -> bool:

@@ -92,3 +92,8 @@ MEANING: Final[dict[Reason, str]] = {
     Reason.SESSION_WITHOUT_SEQUENCE: "session is given without sequence",
     Reason.SEQUENCE_WITHOUT_SESSION: "sequence is given without session",
 }
+
+
+def meaning_of(word: str) -> str | None:
+    """The meaning of a reason by its word; None for one that is no fault of a row, or of another version."""
+    return MEANING[Reason[word.upper()]] if word.upper() in Reason.__members__ else None

@@ -16,6 +16,7 @@ class Tally:
         duplicates: rows dropped because their identity was accepted before.
         dead_lettered: rows refused for their content, kept with a reason.
         stored: accepted rows that ClickHouse confirmed; `accepted = stored + pending`.
+        dead_letters_stored: dead-lettered rows that ClickHouse confirmed.
     """
 
     received: int = 0
@@ -23,6 +24,12 @@ class Tally:
     duplicates: int = 0
     dead_lettered: int = 0
     stored: int = 0
+    dead_letters_stored: int = 0
+
+    @property
+    def dead_letters_pending(self) -> int:
+        """Dead letters on their way to ClickHouse."""
+        return self.dead_lettered - self.dead_letters_stored
 
     @property
     def pending(self) -> int:
@@ -36,7 +43,9 @@ class Tally:
 
     def as_dict(self) -> dict[str, int]:
         """The counts with `pending`, as the API shows them."""
-        return asdict(self) | {"pending": self.pending}
+        counts = asdict(self) | {"pending": self.pending}
+        del counts["dead_letters_stored"]
+        return counts
 
 
 class Ledger:
@@ -66,5 +75,11 @@ class Ledger:
         return {fleet: asdict(tally) for fleet, tally in self._by_fleet.items()}
 
     def restore(self, document: Mapping[str, Mapping[str, int]]) -> None:
-        """Take over what `snapshot` wrote."""
-        self._by_fleet = {fleet: Tally(**counts) for fleet, counts in document.items()}
+        """Take over what `snapshot` wrote.
+
+        Snapshots of older versions do not count stored dead letters: all but the newest were.
+        """
+        self._by_fleet = {
+            fleet: Tally(**{"dead_letters_stored": counts["dead_lettered"], **counts})
+            for fleet, counts in document.items()
+        }

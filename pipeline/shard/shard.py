@@ -345,6 +345,11 @@ class Shard:
                 "ledger": self.ledger.of(fleet).as_dict(),
             }
 
+    def unstored_dead_letters(self, fleet: str) -> int:
+        """Dead letters of a fleet that are in the journal and not yet in ClickHouse."""
+        with self.lock:
+            return self.ledger.of(fleet).dead_letters_pending
+
     def anomalies(
         self, fleet: str, vehicle_id: str | None, kind: str | None, start: int | None, end: int | None, limit: int
     ) -> list[dict[str, Any]]:

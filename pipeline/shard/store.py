@@ -174,15 +174,18 @@ class Storer:
         letters = dead_letter_rows(chunk.items)
         if letters is not None:
             self._writer.insert_dead_letters(letters, intent.token(self._name))
+        tallies = _letters_stored(chunk.items)
         items = chunk.with_frames
         if not items:
-            return {}, None
+            return tallies, None
         intent = self._insert_frames(items, intent)
         intent, values = self._insert_values(items, intent)
         refused = refused_letters(items, intent, self._names)
         if refused is not None:
             self._writer.insert_dead_letters(refused, f"{intent.value_token(self._name)}/refused")
-        return self._tallies(items, intent), values
+        for fleet, tally in self._tallies(items, intent).items():
+            tallies.setdefault(fleet, Tally()).add(tally)
+        return tallies, values
 
     def _insert_frames(self, items: list[Processed], intent: Intent) -> Intent:
         while True:
@@ -233,7 +236,7 @@ class Storer:
         for fleet, count in self._names.count_by_fleet(vehicle[intent.late_duplicates]).items():
             tallies[fleet].add(Tally(accepted=-count, duplicates=count, stored=-count))
         for fleet, count in self._names.count_by_fleet(vehicle[intent.refused_frames]).items():
-            tallies[fleet].add(Tally(accepted=-count, dead_lettered=count, stored=-count))
+            tallies[fleet].add(Tally(accepted=-count, dead_lettered=count, stored=-count, dead_letters_stored=count))
         return tallies
 
     def _gather_unrolled(self) -> None:
@@ -255,6 +258,15 @@ class Storer:
         items = chunk.with_frames if chunk is not None else []
         values = value_columns(items, kept_rows(items, intent)).without(intent.refused_values) if items else None
         self._rollups.add(values, intent.start, intent.end)
+
+
+def _letters_stored(items: list[Processed]) -> dict[str, Tally]:
+    """What the dead letters of an insert add to the ledger, by fleet."""
+    tallies: dict[str, Tally] = {}
+    for item in items:
+        for letters in item.group.dead_letters:
+            tallies.setdefault(letters.fleet, Tally()).add(Tally(dead_letters_stored=letters.rows.num_rows))
+    return tallies
 
 
 def kept_rows(items: list[Processed], intent: Intent) -> Bools | None:

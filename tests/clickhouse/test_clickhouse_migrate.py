@@ -56,7 +56,7 @@ def test_retention_follows_the_settings(warehouse: Warehouse) -> None:
     never = KeepSettings()
     retention = RetentionSettings(frames=KeepSettings(hot_days=1, days=2), dead_letters=never)
     shorter = Warehouse.connect(warehouse.settings.model_copy(update={"retention": retention}))
-    assert apply_retention(shorter) == ["frames", "dead_letters"]
+    assert apply_retention(shorter) == ["frames", "dead_letters", "dead_letter_marks"]
     assert apply_retention(shorter) == []
     assert "toIntervalDay(2)" in ttl_of(warehouse, "frames")
     assert ttl_of(warehouse, "dead_letters") == ""

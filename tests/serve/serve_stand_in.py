@@ -50,6 +50,9 @@ class StandIn:
     live_anomalies: list[dict[str, Any]] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     warehouse: Any = None
+    fail_dead_letters: Exception | None = None
+    stored_letters: int | None = 0
+    unstored_letters: int = 0
 
     def __post_init__(self) -> None:
         self.layout = StandInLayout(8, (np.arange(8) % 2).astype(np.int32), 2)
@@ -83,6 +86,11 @@ class StandIn:
         taken = decode(submission)
         self.submissions.append((shard, taken))
         return StandInResult(taken.frames.num_rows, 0, taken.dead_letters.num_rows if taken.dead_letters else 0)
+
+    async def dead_letters(self, fleet: str) -> tuple[int | None, int]:
+        if self.fail_dead_letters:
+            raise self.fail_dead_letters
+        return self.stored_letters, self.unstored_letters
 
     async def vehicles(self, fleet: str) -> list[dict[str, Any]]:
         return [

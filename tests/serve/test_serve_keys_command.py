@@ -3,44 +3,29 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
+from serve_command import Done, run_canfleet, served
 from serve_stand_in import BOOTSTRAP, StandIn
-from typer.testing import CliRunner, Result
 
-from canfleet.commands.keys import keys_app
 from serve.query import build_query_app
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> Iterator[str]:
-    ready = threading.Event()
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list | None = None) -> None:
-            await super().startup(sockets)
-            ready.set()
-
-    server = Server(uvicorn.Config(build_query_app(StandIn(tmp_path)), port=0, log_config=None))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    assert ready.wait(20)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with served(build_query_app(StandIn(tmp_path))) as base:
+        yield base
 
 
-def run(*arguments: str, key: str = BOOTSTRAP) -> Result:
-    return CliRunner().invoke(keys_app, list(arguments), env={"CANFLEET_KEY": key, "COLUMNS": "200"})
+def run(*arguments: str, key: str = BOOTSTRAP) -> Done:
+    return run_canfleet("keys", *arguments, key=key)
 
 
 def test_create_list_rotate_revoke(url: str) -> None:
     made = run("create", "--fleet", "north", "--scope", "query", "--scope", "ingest", "--url", url, "--json")
-    assert made.exit_code == 0, made.output
+    assert made.exit_code == 0, made.stderr
     key = json.loads(made.stdout)
     assert set(key) == {"id", "key", "fleet", "scopes"}
     assert (key["fleet"], key["scopes"]) == ("north", ["ingest", "query"])
@@ -64,5 +49,5 @@ def test_every_failure_is_one_line_and_a_status(url: str) -> None:
     ):
         assert result.exit_code == 1
         assert result.stdout == ""
-        assert result.stderr.startswith("canfleet keys: ")
+        assert result.stderr.startswith("canfleet: ")
         assert result.stderr.count("\n") == 1

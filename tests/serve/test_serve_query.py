@@ -248,7 +248,11 @@ def test_merging_lists_each_identity_once_newest_first(
 
 def test_status_is_for_operators_and_names_the_own_ledger(platform: StandIn, ask: Any) -> None:
     shard = {"shard": 0, "unprocessed_bytes": 5}
-    assert ask("/v1/status").json() == {"shards": [shard], "ledger": {"fleet": "north", "received": 0}}
+    assert ask("/v1/status").json() == {
+        "shards": [shard],
+        "ledger": {"fleet": "north", "received": 0},
+        "dead_letters": {"held": 0, "max": 1_000_000, "full": False},
+    }
     assert ask("/v1/status", BOOTSTRAP).json()["shards"] == [shard | {"vehicles": 7}]
     assert ask("/v1/status", platform.key("north", "admin")).status_code == 200
     platform.fail_status = JournalError("No space left on device")
@@ -376,6 +380,11 @@ def test_the_description_names_the_whole_contract(ask: Any) -> None:
         "get /v1/ledger",
         "get /v1/live",
         "get /v1/status",
+        "get /v1/dead-letters",
+        "delete /v1/dead-letters",
+        "get /v1/dead-letters/{letter_id}",
+        "delete /v1/dead-letters/{letter_id}",
+        "post /v1/dead-letters/replay",
         "post /v1/keys",
         "get /v1/keys",
         "delete /v1/keys/{key_id}",
