@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.clickhouse.dead_letters import DeadLetters, LetterFilter
 from pipeline.frames.letters import read_letters
 from pipeline.frames.limits import FrameLimits
 from pipeline.frames.reasons import meaning_of
+from pipeline.shard.refused_letters import STAGE as REFUSED_STAGE
 from serve.intake import Intake, Origin
 
 MAX_BYTES: Final = 16 << 20
@@ -54,7 +57,9 @@ async def replay(
     ids = page.letters["id"].combine_chunks()
     payloads = page.letters["payload"].combine_chunks() if mended is None else pa.array([mended] * len(ids), pa.utf8())
     parsed = await asyncio.to_thread(read_letters, ids, payloads, limits, origin.received_at)
-    counts = await intake.take(origin, parsed.frames, None)
+    # A frame that ClickHouse refused was accepted before: dropped as a duplicate it would never be stored.
+    refused = pc.any(pc.equal(page.letters["stage"], REFUSED_STAGE)).as_py()
+    counts = await intake.take(replace(origin, verify=bool(refused)), parsed.frames, None)
     failed = [
         {"id": row["payload"], "stage": row["stage"], "reason": row["reason"], "meaning": meaning_of(row["reason"])}
         for row in parsed.rejected.to_pylist()

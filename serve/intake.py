@@ -23,12 +23,16 @@ SUBMIT_TIMEOUT_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where frames came from: fleet, time of receipt (µs), request id, W3C trace context."""
+    """Where frames came from: fleet, time of receipt (µs), request id, W3C trace context.
+
+    `verify`: see `Submission`.
+    """
 
     fleet: str
     received_at: int
     request_id: str
     traceparent: str | None
+    verify: bool = False
 
 
 def add(a: Counts, b: Counts) -> Counts:
@@ -109,7 +113,9 @@ def split(fleet: str, frames: pa.RecordBatch, rejected: pa.RecordBatch | None, l
 
 
 def _submission(origin: Origin, frames: pa.RecordBatch, rejected: pa.RecordBatch | None) -> Submission:
-    return Submission(origin.fleet, origin.received_at, origin.request_id, frames, rejected, origin.traceparent)
+    return Submission(
+        origin.fleet, origin.received_at, origin.request_id, frames, rejected, origin.traceparent, origin.verify
+    )
 
 
 def _shards_of(fleet: str, frames: pa.RecordBatch, layout: Layout) -> I32:

@@ -152,6 +152,22 @@ def test_replay_stores_what_is_good_by_now_once(api: Api, platform: ShardPlatfor
     assert "replayed" in gone["detail"]
 
 
+def test_a_frame_that_clickhouse_refused_is_stored_when_it_is_replayed(api: Api, platform: ShardPlatform) -> None:
+    platform.warehouse.command("ALTER TABLE frames ADD CONSTRAINT no_poison CHECK arbitration_id != 801")
+    try:
+        assert api.send(frame(1), frame(2, arbitration_id=801)).json()["accepted"] == 2
+        platform.settle()
+    finally:
+        platform.warehouse.command("ALTER TABLE frames DROP CONSTRAINT no_poison")
+    assert [row["sequence"] for row in platform.stored(api.fleet)] == [1]
+    [letter] = api.listed()
+    assert (letter["stage"], letter["reason"]) == ("store", "refused_by_clickhouse")
+    assert api.replay(filter={})["replayed"] == 1
+    platform.settle()
+    assert [row["sequence"] for row in platform.stored(api.fleet)] == [1, 2]
+    assert api.listed() == []
+
+
 def test_a_replay_cut_before_the_mark_stores_nothing_twice(
     api: Api, platform: ShardPlatform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
