@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 import orjson
 
+from pipeline.gaps.late_frames import LateFrames
 from pipeline.journal.log import Journal
-from pipeline.shard.ledger import Tally
+from pipeline.shard.ledger import Tallies, as_document, from_document
 from pipeline.types import I64
 
 SUBMISSION: Final = 1
@@ -77,20 +78,29 @@ class Rollup:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Everything before `end` is in ClickHouse; `tallies` is what the last insert added to the ledger."""
+    """Everything before `end` is in ClickHouse.
+
+    Attributes:
+        end: an offset.
+        tallies: what the last insert added to the ledger.
+        late: its frames that sequence gaps learn of only now.
+    """
 
     end: int
-    tallies: dict[str, Tally]
+    tallies: Tallies
+    late: list[LateFrames] = field(default_factory=list)
 
     def encode(self) -> bytes:
         """As the payload of a STORED record."""
-        return orjson.dumps({"end": self.end, "tallies": {fleet: asdict(t) for fleet, t in self.tallies.items()}})
+        late = [list(entry) for entry in self.late]
+        return orjson.dumps({"end": self.end, "tallies": as_document(self.tallies), "late": late})
 
     @classmethod
     def decode(cls, payload: bytes) -> Stored:
-        """Read what `encode` wrote."""
+        """Read what `encode` wrote, or what it wrote before there were hours and late frames."""
         document = orjson.loads(payload)
-        return cls(document["end"], {fleet: Tally(**counts) for fleet, counts in document["tallies"].items()})
+        late = [LateFrames(*entry) for entry in document.get("late", ())]
+        return cls(document["end"], from_document(document["tallies"]), late)
 
 
 def note(journal: Journal, lock: threading.Lock, kind: int, payload: bytes, *, durable: bool) -> None:

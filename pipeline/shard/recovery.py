@@ -8,9 +8,11 @@ import numpy as np
 
 from pipeline.dedup.filter import DuplicateFilter
 from pipeline.errors import JournalCorrupt
+from pipeline.gaps.sequence_gaps import SequenceGaps
 from pipeline.journal.checkpoint import Checkpoint
 from pipeline.journal.log import Journal
 from pipeline.shard import records
+from pipeline.shard.accounts import count_accepted, count_late
 from pipeline.shard.anomaly_log import AnomalyLog
 from pipeline.shard.group import build_group
 from pipeline.shard.ledger import Ledger
@@ -49,6 +51,7 @@ def recover(
     processor: Processor,
     log: AnomalyLog,
     ledger: Ledger,
+    gaps: SequenceGaps,
     fingerprint: str,
     now_us: int,
 ) -> Recovered:
@@ -67,6 +70,7 @@ def recover(
         state.warnings += checkpoint.skipped
         vehicles.restore(_part(checkpoint, "vehicles."))
         duplicates.restore(_part(checkpoint, "duplicates."))
+        gaps.restore(_part(checkpoint, "gaps."))
         if meta["fingerprint"] == fingerprint:
             processor.restore(checkpoint.arrays)
         else:
@@ -87,12 +91,15 @@ def recover(
             duplicates.mark(group.frames.vehicle, group.frames, np.ones(len(group), np.bool_))
             processor.process(group, log, now_us)
             ledger.add(group.tallies)
+            count_accepted(gaps, group)
         else:
-            _take_control(record.kind, bytes(record.payload), state, ledger)
+            _take_control(record.kind, bytes(record.payload), state, ledger, gaps, vehicles)
     return state
 
 
-def _take_control(kind: int, payload: bytes, state: Recovered, ledger: Ledger) -> None:
+def _take_control(
+    kind: int, payload: bytes, state: Recovered, ledger: Ledger, gaps: SequenceGaps, vehicles: VehicleIndex
+) -> None:
     """What a record about storing says; such records may be older than the checkpoint."""
     if kind == records.INTENT:
         intent = Intent.decode(payload)
@@ -104,6 +111,7 @@ def _take_control(kind: int, payload: bytes, state: Recovered, ledger: Ledger) -
         if stored.end > state.stored_to:
             state.stored_to = stored.end
             ledger.add(stored.tallies)
+            count_late(gaps, stored.late, vehicles)
         if state.open_intent is not None and state.open_intent.end <= state.stored_to:
             state.open_intent = None
     elif kind == records.ROLLUP:

@@ -20,14 +20,16 @@ from pipeline.config import CanfleetConfig
 from pipeline.decode.catalogue import Catalogue
 from pipeline.dedup.filter import DuplicateFilter
 from pipeline.errors import Overloaded, WarehouseAway, WarehouseError
+from pipeline.gaps.sequence_gaps import SequenceGaps
 from pipeline.journal import checkpoint
 from pipeline.journal.log import Journal
 from pipeline.shard import answers
+from pipeline.shard.accounts import count_accepted, count_late
 from pipeline.shard.anomaly_log import Anomaly, AnomalyLog
 from pipeline.shard.commit import Committer, Receipt
 from pipeline.shard.group import Group
 from pipeline.shard.insert_rows import Processed, anomaly_rows
-from pipeline.shard.ledger import Ledger
+from pipeline.shard.ledger import Ledger, accepted_by_fleet
 from pipeline.shard.process import GroupDecoder, Processor
 from pipeline.shard.rate import Rate
 from pipeline.shard.recovery import recover
@@ -90,6 +92,7 @@ class Shard:
         self.processor = Processor(config, catalogue, self.vehicles)
         self.anomaly_log = AnomalyLog()
         self.ledger = Ledger()
+        self.gaps = SequenceGaps()
         self.rate = Rate()
         self._committer = Committer(self._journal, journal_lock, self._duplicates, self.vehicles)
         decoder = GroupDecoder(config, catalogue, self.vehicles)
@@ -123,6 +126,7 @@ class Shard:
             self.processor,
             self.anomaly_log,
             self.ledger,
+            self.gaps,
             self._fingerprint,
             self._clock(),
         )
@@ -161,7 +165,8 @@ class Shard:
         with self.lock:
             values = self.processor.process(group, self.anomaly_log, self._clock())
             self.ledger.add(group.tallies)
-            self.rate.add(self._clock(), {fleet: tally.accepted for fleet, tally in group.tallies.items()})
+            count_accepted(self.gaps, group)
+            self.rate.add(self._clock(), accepted_by_fleet(group.tallies))
             self._processed_to = group.end
             changed = self.anomaly_log.cursor != before
         self._unprocessed_bytes -= group.n_bytes
@@ -182,11 +187,12 @@ class Shard:
             anomalies = self.anomaly_log.unstored()
         if anomalies:
             self._store_anomalies(anomalies)
-        tallies = self._storer.store_next()
-        if tallies:
+        stored = self._storer.store_next()
+        if stored is not None:
             with self.lock:
-                self.ledger.add(tallies)
-        return tallies is not None
+                self.ledger.add(stored.tallies)
+                count_late(self.gaps, stored.late, self.vehicles)
+        return stored is not None
 
     def _store_anomalies(self, anomalies: list[Anomaly]) -> None:
         token = f"{self.name}/{anomalies[-1].id}/{self._clock()}"
@@ -213,6 +219,7 @@ class Shard:
         self.processor.prepare_snapshot()
         with self.lock:
             arrays = self.processor.snapshot()
+            arrays |= {f"gaps.{key}": array for key, array in self.gaps.snapshot().items()}
             meta: dict[str, Any] = {
                 "processed_to": self._processed_to,
                 "stored_to": self._storer.stored_to,
@@ -342,8 +349,20 @@ class Shard:
                 "frames_per_second": self.rate.per_second(now, fleet),
                 "anomalies": self.anomaly_log.by_kind(fleet),
                 "anomalies_open": self.anomaly_log.open_count(fleet),
+                "frames_missing": self.gaps.missing(self.vehicles.indices(fleet)),
                 "ledger": self.ledger.of(fleet).as_dict(),
             }
+
+    def ledger_by_hour(self, fleet: str, start: int, end: int) -> dict[str, Any]:
+        """The fleet's ledger, with the hours `start <= hour < end` (since the epoch), and what its gaps lack."""
+        with self.lock:
+            missing = self.gaps.missing(self.vehicles.indices(fleet))
+            return self.ledger.by_hour(fleet, start, end) | {"frames_missing": missing}
+
+    def gaps_of(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
+        """See `answers.gaps_of`."""
+        with self.lock:
+            return answers.gaps_of(self.gaps, self.vehicles, fleet, vehicle_id)
 
     def anomalies(
         self, fleet: str, vehicle_id: str | None, kind: str | None, start: int | None, end: int | None, limit: int

@@ -16,6 +16,7 @@ from pipeline.config import ShardSettings
 from pipeline.decode.catalogue import Catalogue
 from pipeline.journal.log import Journal
 from pipeline.shard import records
+from pipeline.shard.accounts import stored_tallies, verified_frames
 from pipeline.shard.group import build_group
 from pipeline.shard.insert_rows import (
     NameColumns,
@@ -26,7 +27,6 @@ from pipeline.shard.insert_rows import (
     signal_rows,
     value_columns,
 )
-from pipeline.shard.ledger import Tally
 from pipeline.shard.process import GroupDecoder
 from pipeline.shard.records import Intent, Stored, note
 from pipeline.shard.recovery import Recovered
@@ -132,8 +132,8 @@ class Storer:
         """Journal bytes that are processed and not stored."""
         return max(0, self._processed_to - self.stored_to)
 
-    def store_next(self) -> dict[str, Tally] | None:
-        """One insert; returns what it adds to the ledger, None when nothing waits.
+    def store_next(self) -> Stored | None:
+        """One insert; returns what it adds to ledger and sequence gaps, None when nothing waits.
 
         Raises:
             WarehouseAway: the last insert was not confirmed; call again later, the same one is sent again.
@@ -151,35 +151,31 @@ class Storer:
             intent = Intent(chunk.start, chunk.end, self._late_duplicates(chunk))
             self._note(records.INTENT, intent.encode(), durable=True)
             self.open_intent = intent
-        tallies = self._insert(chunk, self.open_intent)
+        stored = self._insert(chunk, self.open_intent)
         # Not synced: if this is lost, the intent is sent again and ClickHouse drops it by its token.
-        self._note(records.STORED, Stored(chunk.end, tallies).encode(), durable=False)
+        self._note(records.STORED, stored.encode(), durable=False)
         self.open_intent = self._current = None
         self.stored_to = chunk.end
-        return tallies
+        return stored
 
-    def _insert(self, chunk: _Chunk, intent: Intent) -> dict[str, Tally]:
+    def _insert(self, chunk: _Chunk, intent: Intent) -> Stored:
         token = intent.token(self._name)
         letters = dead_letter_rows(chunk.items)
         if letters is not None:
             self._writer.insert_dead_letters(letters, token)
         items = [item for item in chunk.items if len(item.group)]
         if not items:
-            return {}
+            return Stored(chunk.end, {})
         keep = _keep(items, intent)
         values = value_columns(items, keep)
         self._writer.insert_frames(frame_rows(items, keep, self._names), token)
         self._writer.insert_signals(signal_rows(values, self._names), token)
-        tallies = self._tallies(items, intent.late_duplicates)
+        stored = self._stored(chunk.end, items, intent.late_duplicates)
         self._rollups.add(values)
-        return tallies
+        return stored
 
-    def _tallies(self, items: list[Processed], late: I64) -> dict[str, Tally]:
-        vehicle = np.concatenate([item.group.frames.vehicle for item in items])
-        tallies = {fleet: Tally(stored=count) for fleet, count in self._names.count_by_fleet(vehicle).items()}
-        for fleet, count in self._names.count_by_fleet(vehicle[late]).items():
-            tallies[fleet].add(Tally(accepted=-count, duplicates=count, stored=-count))
-        return tallies
+    def _stored(self, end: int, items: list[Processed], late: I64) -> Stored:
+        return Stored(end, stored_tallies(items, late, self._names), verified_frames(items, late, self._vehicles))
 
     def _late_duplicates(self, chunk: _Chunk) -> I64:
         """int64[k], positions of frames that were too old for the duplicate filter and are stored already."""
