@@ -11,6 +11,7 @@ from pipeline.clickhouse.client import Warehouse
 from pipeline.config import CanfleetConfig
 from pipeline.decode.databases import load_catalogue
 from pipeline.errors import Overloaded
+from pipeline.shard import account_answers
 from pipeline.shard.shard import Shard
 
 _T = TypeVar("_T")
@@ -93,6 +94,14 @@ class PartitionActor:
     async def summary(self, fleet: str) -> dict[str, Any]:
         """This shard's part of the fleet in numbers."""
         return await self._answer(self._shard.summary, fleet)
+
+    async def ledger(self, fleet: str, start: int, end: int) -> dict[str, Any]:
+        """This shard's part of the fleet's ledger, by hour."""
+        return await self._answer(account_answers.ledger_by_hour, self._shard, fleet, start, end)
+
+    async def gaps(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
+        """Frames that never came, by session of a vehicle."""
+        return await self._answer(account_answers.gaps_of, self._shard, fleet, vehicle_id)
 
     async def anomalies(
         self, fleet: str, vehicle_id: str | None, kind: str | None, start: int | None, end: int | None, limit: int

@@ -16,7 +16,7 @@ Key = Annotated[str, typer.Option(envvar="CANFLEET_KEY", help="An API key.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def get(url: str, path: str, key: str | None, parameters: dict[str, Any] | None = None) -> Any:  # noqa: ANN401
+def get(url: str, path: str, key: str | None, parameters: dict[str, Any] | None = None, timeout_s: float = 30) -> Any:  # noqa: ANN401
     """The JSON answer of a GET.
 
     Raises:
@@ -24,7 +24,7 @@ def get(url: str, path: str, key: str | None, parameters: dict[str, Any] | None 
     """
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        answer = httpx.get(f"{url.rstrip('/')}{path}", headers=headers, params=parameters, timeout=30)
+        answer = httpx.get(f"{url.rstrip('/')}{path}", headers=headers, params=parameters, timeout=timeout_s)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise CanfleetError(f"nothing answers at {url}: {error or type(error).__name__}") from error
     if answer.is_success:

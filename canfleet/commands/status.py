@@ -26,9 +26,13 @@ def status(key: api.Key, url: api.Url = api.DEFAULT_URL, as_json: api.Json = Fal
         sizes = [f"{shard[name] / 2**20:.1f} MiB" if name in shard else "" for name in _SIZES]
         shards.add_row(str(shard["shard"]), f"{shard.get('vehicles', '')}", *sizes, shard["warehouse_error"] or "ok")
     console.print(shards)
-    ledger = Table("received", "accepted", "duplicates", "dead-lettered", "stored", "pending", box=None)
-    ledger.add_row(*(f"{document['ledger'][name]:,}" for name in _COUNTS))
+    totals = document["ledger"]
+    ledger = Table("hour (UTC)", "received", "accepted", "duplicates", "dead-lettered", "stored", "pending", box=None)
+    for hour in totals["hours"]:
+        ledger.add_row(hour["hour"], *(f"{hour[name]:,}" for name in _COUNTS))
+    ledger.add_row("all", *(f"{totals[name]:,}" for name in _COUNTS))
     console.print(ledger)
+    console.print(f"frames missing, lost before they reached us: {totals['frames_missing']:,}")
 
 
 _SIZES = ("journal_bytes", "unstored_journal_bytes", "unprocessed_bytes")

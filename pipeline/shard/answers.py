@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
 
 from pipeline.decode.catalogue import Catalogue
-from pipeline.gaps.sequence_gaps import SequenceGaps
 from pipeline.shard.process import Processor
 from pipeline.types import I32
 from pipeline.vehicles import VehicleIndex
@@ -77,15 +75,6 @@ def latest_of(
         "frames": int(processor.latest.frames(only)[0]),
         "signals": sorted(signals, key=lambda s: (s["message"], s["signal"])),
     }
-
-
-def gaps_of(gaps: SequenceGaps, vehicles: VehicleIndex, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
-    """What every session of a vehicle lacks, the current one first; None for a vehicle the fleet never sent."""
-    index = vehicles.of(fleet, vehicle_id)
-    if index is None:
-        return None
-    found = gaps.of(index)
-    return {"vehicle_id": vehicle_id, "missing": found.missing} | asdict(found)
 
 
 def _known(processor: Processor, indices: I32) -> I32:

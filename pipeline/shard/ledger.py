@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, TypeAlias
 
@@ -90,6 +90,10 @@ class _FleetLedger:
     hours: dict[int, Tally] = field(default_factory=dict)
     complete_from: int | None = 0
 
+    def earlier(self) -> Tally:
+        told_apart = {name: sum(getattr(tally, name) for tally in self.hours.values()) for name in asdict(self.total)}
+        return Tally(**{name: count - told_apart[name] for name, count in asdict(self.total).items()})
+
     def add(self, hours: Mapping[int, Tally]) -> None:
         for hour, tally in hours.items():
             self.total.add(tally)
@@ -139,12 +143,13 @@ class Ledger:
         """The fleet's totals and its hours `start <= hour < end`, ready to be added to those of other shards.
 
         Returns:
-            `total`, and `hours` by hour since the epoch, as `Tally.as_dict`; `complete_from`, the first hour of which
-            nothing is counted in the total alone. O(hours kept).
+            `total`, `hours` by hour since the epoch, and `earlier`, what is in none of the hours kept, each as
+            `Tally.as_dict`; `complete_from`, the first hour of which nothing is hidden in `earlier`. O(hours kept).
         """
         known = self._by_fleet.get(fleet, _FleetLedger())
         return {
             "total": known.total.as_dict(),
+            "earlier": known.earlier().as_dict(),
             "hours": {hour: tally.as_dict() for hour, tally in known.hours.items() if start <= hour < end},
             "complete_from": end if known.complete_from is None else known.complete_from,
         }
@@ -168,3 +173,35 @@ class Ledger:
             else _FleetLedger(Tally(**known), {}, None)
             for fleet, known in document.items()
         }
+
+
+def merged(fleet: str, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The ledger of a fleet from what its shards say, each as `account_answers.ledger_by_hour` does.
+
+    Returns:
+        The totals side by side with `fleet`, `frames_missing`, `earlier`, `hours`, `complete_from`, `rollups_waiting`.
+    """
+    total, earlier, hours = _zeros(), _zeros(), dict[int, dict[str, int]]()
+    for part in parts:
+        _add_counts(total, part["total"])
+        _add_counts(earlier, part["earlier"])
+        for hour, counts in part["hours"].items():
+            _add_counts(hours.setdefault(hour, _zeros()), counts)
+    return {
+        "fleet": fleet,
+        **total,
+        "frames_missing": sum(part["frames_missing"] for part in parts),
+        "earlier": earlier,
+        "hours": dict(sorted(hours.items())),
+        "complete_from": max((part["complete_from"] for part in parts), default=0),
+        "rollups_waiting": any(part["rollups_waiting"] for part in parts),
+    }
+
+
+def _zeros() -> dict[str, int]:
+    return Tally().as_dict()
+
+
+def _add_counts(total: dict[str, int], counts: Mapping[str, int]) -> None:
+    for name in total:
+        total[name] += counts[name]

@@ -55,6 +55,11 @@ class Rollups:
         """Gather values that are stored."""
         self._minutes.add(*values)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether values are stored that the rollups do not hold yet."""
+        return self._announced is not None or self._minutes.values > 0
+
     def step(self, stored_to: int) -> None:
         """Before an insert of frames: send a slice of what is announced, or announce what is due.
 

@@ -353,17 +353,6 @@ class Shard:
                 "ledger": self.ledger.of(fleet).as_dict(),
             }
 
-    def ledger_by_hour(self, fleet: str, start: int, end: int) -> dict[str, Any]:
-        """The fleet's ledger, with the hours `start <= hour < end` (since the epoch), and what its gaps lack."""
-        with self.lock:
-            missing = self.gaps.missing(self.vehicles.indices(fleet))
-            return self.ledger.by_hour(fleet, start, end) | {"frames_missing": missing}
-
-    def gaps_of(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
-        """See `answers.gaps_of`."""
-        with self.lock:
-            return answers.gaps_of(self.gaps, self.vehicles, fleet, vehicle_id)
-
     def anomalies(
         self, fleet: str, vehicle_id: str | None, kind: str | None, start: int | None, end: int | None, limit: int
     ) -> list[dict[str, Any]]:
@@ -386,6 +375,11 @@ class Shard:
             newest = self.anomaly_log.cursor
             changed = self.anomaly_log.since(cursor)
             return newest, [anomaly.as_dict() for anomaly in changed]
+
+    @property
+    def rollups_waiting(self) -> bool:
+        """Whether values are stored that the rollups do not hold yet."""
+        return self._storer.rollups_waiting
 
     def status(self) -> dict[str, Any]:
         """How the shard is: lags in frames' bytes, errors, sizes."""

@@ -115,6 +115,11 @@ class Storer:
         """The rollups hold everything before this offset."""
         return self._rollups.rolled_to
 
+    @property
+    def rollups_waiting(self) -> bool:
+        """See `Rollups.waiting`."""
+        return self._rollups.waiting
+
     def offer(self, processed: Processed) -> None:
         """Queue a processed group; O(1)."""
         with self._cache_lock:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.shard.ledger import HOURS_KEPT, UNKNOWN, Ledger, Tally, accepted_by_fleet
+from pipeline.shard.ledger import HOURS_KEPT, UNKNOWN, Ledger, Tally, accepted_by_fleet, merged
 from pipeline.shard.records import Stored
 
 ADDITIONS = st.lists(
@@ -30,6 +30,10 @@ def summed(tallies: list[Tally]) -> Tally:
     return total
 
 
+def from_dict(counts: dict[str, int]) -> Tally:
+    return Tally(**{name: count for name, count in counts.items() if name != "pending"})
+
+
 @given(ADDITIONS)
 def test_hours_are_sums_and_totals_forget_nothing(additions: list[tuple[str, int, Tally]]) -> None:
     ledger = Ledger()
@@ -47,16 +51,45 @@ def test_hours_are_sums_and_totals_forget_nothing(additions: list[tuple[str, int
             answer = one.by_hour(fleet, 0, 1 << 40)
             assert answer["hours"] == {hour: summed(tallies).as_dict() for hour, tallies in hours.items()}
             assert answer["total"] == summed([t for f, _, t in additions if f == fleet]).as_dict()
+            told_apart = [tally for tallies in hours.values() for tally in tallies]
+            assert summed([*told_apart, from_dict(answer["earlier"])]).as_dict() == answer["total"]
             assert answer["complete_from"] == 0
             assert len(hours) <= HOURS_KEPT
         assert one.total() == summed([tally for _, _, tally in additions])
+
+
+def test_the_shards_parts_of_a_fleet_add_up() -> None:
+    one, two = Ledger(), Ledger()
+    one.add({"north": {5: Tally(3, 2, 1), 5 + HOURS_KEPT: Tally(1, 1)}})
+    two.add({"north": {5: Tally(3, 3, 0, 0, 3), 6: Tally(dead_lettered=1, received=1)}})
+    more = {"frames_missing": 2, "rollups_waiting": False}
+    parts = [ledger.by_hour("north", 0, 10_000) | more for ledger in (one, two)]
+    parts[1]["rollups_waiting"] = True
+    assert merged("north", parts) == {
+        "fleet": "north",
+        **Tally(8, 6, 1, 1, 3).as_dict(),
+        "frames_missing": 4,
+        "earlier": Tally(3, 2, 1).as_dict(),
+        "hours": {
+            5: Tally(3, 3, 0, 0, 3).as_dict(),
+            6: Tally(1, 0, 0, 1).as_dict(),
+            5 + HOURS_KEPT: Tally(1, 1).as_dict(),
+        },
+        "complete_from": 0,
+        "rollups_waiting": True,
+    }
 
 
 def test_a_part_of_the_hours_can_be_asked_for() -> None:
     ledger = Ledger()
     ledger.add({"north": {hour: Tally(received=hour) for hour in range(10, 20)}})
     assert list(ledger.by_hour("north", 12, 15)["hours"]) == [12, 13, 14]
-    assert ledger.by_hour("unknown", 0, 100) == {"total": Tally().as_dict(), "hours": {}, "complete_from": 0}
+    assert ledger.by_hour("unknown", 0, 100) == {
+        "total": Tally().as_dict(),
+        "earlier": Tally().as_dict(),
+        "hours": {},
+        "complete_from": 0,
+    }
     assert accepted_by_fleet({"north": {1: Tally(accepted=2), 2: Tally(accepted=3)}}) == {"north": 5}
 
 
@@ -74,6 +107,7 @@ def test_a_checkpoint_from_before_there_were_hours_is_read() -> None:
     ledger.restore({"north": asdict(Tally(10, 8, 1, 1, 5))})
     assert ledger.by_hour("north", 0, 1_000) == {
         "total": Tally(10, 8, 1, 1, 5).as_dict(),
+        "earlier": Tally(10, 8, 1, 1, 5).as_dict(),
         "hours": {},
         "complete_from": 1_000,
     }
