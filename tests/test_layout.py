@@ -26,6 +26,7 @@ LAYERS = [
         "pipeline.arrays",
         "pipeline.prefetch",
         "pipeline.verdicts",
+        "pipeline.metrics",
     },
     {"pipeline.frames", "pipeline.partitioning", "pipeline.keys"},
     {"pipeline.decode"},
