@@ -30,6 +30,7 @@ def test_every_gauge_is_read_with_its_labels(tmp_path: Path, warehouse: Warehous
     assert found[metrics.MISSING, ("0", "default")] == len(second), "the second batch went to the other fleet"
     assert found[metrics.BACKLOG, ("0",)] > 0
     assert found[metrics.WAREHOUSE_UP, ("0",)] == 1
+    settle(one)
     assert one.close()
 
 
