@@ -25,7 +25,7 @@ from pipeline.types import I32, I64, U32, U64, Bools
 
 SESSIONS: Final = 8
 MOST: Final = 1 << 53
-"""A session lacks no more than this, however wild its numbers: exact in every JSON reader."""
+"""Nothing lacks more than this, however wild its numbers: exact in every JSON reader, and sums do not overflow."""
 
 _SESSION, _OLDEST, _NEWEST, _RECEIVED = 0, 1, 2, 3
 _MISSING, _LATE = 0, 1
@@ -60,7 +60,7 @@ class VehicleGaps:
     @property
     def missing(self) -> int:
         """All that is missing."""
-        return self.earlier_missing + sum(session.missing for session in self.sessions)
+        return min(self.earlier_missing + sum(session.missing for session in self.sessions), MOST)
 
 
 class SequenceGaps:
@@ -117,12 +117,7 @@ class SequenceGaps:
 
     def missing(self, vehicles: I32) -> int:
         """How many frames all of `vehicles`, int32[k], lack together. O(k)."""
-        known = vehicles[vehicles < len(self._earlier)]
-        table = self._sessions[known]
-        lacking = table[..., _NEWEST] - table[..., _OLDEST] - (table[..., _RECEIVED] - _ONE)
-        # An empty place has received none, so its difference wraps around.
-        lacking = np.where(table[..., _RECEIVED] > 0, np.minimum(lacking, _MOST), 0)
-        return int(lacking.sum()) + int(self._earlier[known, _MISSING].sum())
+        return int(_missing(read_only(vehicles), self._sessions, self._earlier))
 
     def snapshot(self) -> dict[str, np.ndarray[Any, Any]]:
         """Copies of all state."""
@@ -140,6 +135,7 @@ class SequenceGaps:
         scratch = SequenceGaps()
         scratch.count(np.zeros(1, np.int32), np.zeros(1, np.uint32), np.zeros(1, np.uint64), np.ones(1, np.bool_))
         scratch.add(0, 0, 1, 1, 1)
+        scratch.missing(np.zeros(1, np.int32))
 
     def _reserve(self, vehicles: int) -> None:
         self._used = max(self._used, vehicles)
@@ -153,6 +149,26 @@ def _count(vehicle: I32, session: U32, sequence: U64, rows: Bools, sessions: U64
         if rows[i]:
             number = np.uint64(session[i])
             _take(sessions, earlier, np.int64(vehicle[i]), number, sequence[i], sequence[i], _ONE)
+
+
+@njit(cache=True, nogil=True)
+def _missing(vehicles: I32, sessions: U64, earlier: I64) -> int:
+    total = 0
+    for v in vehicles:
+        if v >= len(earlier):
+            continue
+        total = min(total + earlier[v, _MISSING], MOST)
+        for k in range(sessions.shape[1]):
+            if sessions[v, k, _RECEIVED] == 0:
+                break
+            total = min(total + _lacking(sessions[v, k]), MOST)
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _lacking(session: U64) -> np.int64:
+    """What one session in use lacks."""
+    return np.int64(min(session[_NEWEST] - session[_OLDEST] - (session[_RECEIVED] - _ONE), _MOST))
 
 
 @njit(cache=True, nogil=True)
@@ -180,8 +196,7 @@ def _take(
         row[at, _RECEIVED] += received
         return
     if row[last, _RECEIVED] != 0:
-        lacking = row[last, _NEWEST] - row[last, _OLDEST] - (row[last, _RECEIVED] - _ONE)
-        earlier[v, _MISSING] = min(earlier[v, _MISSING] + np.int64(min(lacking, _MOST)), np.int64(MOST))
+        earlier[v, _MISSING] = min(earlier[v, _MISSING] + _lacking(row[last]), MOST)
     for k in range(last, at, -1):
         row[k] = row[k - 1]
     row[at, _SESSION], row[at, _OLDEST], row[at, _NEWEST], row[at, _RECEIVED] = session, oldest, newest, received

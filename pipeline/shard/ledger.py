@@ -83,11 +83,13 @@ class _FleetLedger:
     Attributes:
         total: all there ever was.
         hours: the part of it that is told apart, by hour of receipt; forgetting an hour leaves the total alone.
+        newest: the newest hour that came.
         complete_from: the first hour of which nothing is hidden in the total; None: the one after the next that comes.
     """
 
     total: Tally = field(default_factory=Tally)
     hours: dict[int, Tally] = field(default_factory=dict)
+    newest: int = 0
     complete_from: int | None = 0
 
     def earlier(self) -> Tally:
@@ -95,17 +97,21 @@ class _FleetLedger:
         return Tally(**{name: count - told_apart[name] for name, count in asdict(self.total).items()})
 
     def add(self, hours: Mapping[int, Tally]) -> None:
+        newest = max([self.newest, *hours])
         for hour, tally in hours.items():
             self.total.add(tally)
-            if hour != UNKNOWN:
+            if hour > newest - HOURS_KEPT and hour != UNKNOWN:
                 self.hours.setdefault(hour, Tally()).add(tally)
-        if not self.hours:
-            return
-        newest = max(self.hours)
-        if self.complete_from is None:
-            self.complete_from = newest + 1
-        if len(self.hours) > HOURS_KEPT or min(self.hours) <= newest - HOURS_KEPT:
+        if newest > self.newest:
+            self.newest = newest
             self.hours = {hour: tally for hour, tally in self.hours.items() if hour > newest - HOURS_KEPT}
+            if self.complete_from is None:
+                self.complete_from = newest + 1
+
+
+def _restored(document: Mapping[str, Any]) -> _FleetLedger:
+    hours = _hours(document["hours"])
+    return _FleetLedger(Tally(**document["total"]), hours, max(hours, default=0), document["complete_from"])
 
 
 class Ledger:
@@ -168,9 +174,7 @@ class Ledger:
     def restore(self, document: Mapping[str, Mapping[str, Any]]) -> None:
         """Take over what `snapshot` wrote, also before there were hours: then it had the totals alone."""
         self._by_fleet = {
-            fleet: _FleetLedger(Tally(**known["total"]), _hours(known["hours"]), known["complete_from"])
-            if "total" in known
-            else _FleetLedger(Tally(**known), {}, None)
+            fleet: _restored(known) if "total" in known else _FleetLedger(Tally(**known), complete_from=None)
             for fleet, known in document.items()
         }
 

@@ -90,9 +90,8 @@ def test_every_metric_shows_in_prometheus_format(platform: ChildPlatform, http: 
 
 
 def metrics_address(platform: ChildPlatform) -> str:
-    """Of Ray's metrics endpoint, from the file that Ray writes for Prometheus."""
+    """Of Ray's metrics endpoint: its node writes the port into the folder of its session."""
     children = psutil.Process(platform.pid).children(recursive=True)
-    options = [part for process in children for part in process.cmdline() if part.startswith("--session-dir=")]
-    path = Path(options[0].partition("=")[2]) / "metrics" / "prom_metrics_service_discovery.json"
-    [target, *_] = json.loads(eventually(path.read_text, bool))[0]["targets"]
-    return str(target)
+    [option] = {part for one in children for part in one.cmdline() if part.startswith("--session_dir=")}
+    [path] = Path(option.partition("=")[2]).glob("metrics_export_port_*")
+    return f"127.0.0.1:{path.read_text().strip()}"
