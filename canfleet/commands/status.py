@@ -6,7 +6,7 @@ import json
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from canfleet import api
 
@@ -27,9 +27,18 @@ def status(key: api.Key, url: api.Url = api.DEFAULT_URL, as_json: api.Json = Fal
         shards.add_row(str(shard["shard"]), f"{shard.get('vehicles', '')}", *sizes, shard["warehouse_error"] or "ok")
     console.print(shards)
     totals = document["ledger"]
-    ledger = Table("hour (UTC)", "received", "accepted", "duplicates", "dead-lettered", "stored", "pending", box=None)
+    ledger = Table(
+        Column("hour (UTC)", no_wrap=True),
+        "received",
+        "accepted",
+        "duplicates",
+        "dead-lettered",
+        "stored",
+        "pending",
+        box=None,
+    )
     for hour in totals["hours"]:
-        ledger.add_row(hour["hour"], *(f"{hour[name]:,}" for name in _COUNTS))
+        ledger.add_row(hour["hour"][:16].replace("T", " "), *(f"{hour[name]:,}" for name in _COUNTS))
     ledger.add_row("all", *(f"{totals[name]:,}" for name in _COUNTS))
     console.print(ledger)
     console.print(f"frames missing, lost before they reached us: {totals['frames_missing']:,}")

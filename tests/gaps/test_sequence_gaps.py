@@ -42,7 +42,7 @@ def expected(frames: list[Frame]) -> dict[int, list[SessionGaps]]:
 
 
 @given(FRAMES, st.lists(st.integers(0, 300), max_size=6), st.lists(FRAME, max_size=20))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_missing_is_what_a_set_says_after_any_batches_in_any_order(
     frames: list[Frame], cuts: list[int], ignored: list[Frame]
 ) -> None:
