@@ -14,10 +14,12 @@ from pipeline.clickhouse.existing import existing_frames
 from pipeline.clickhouse.writer import Writer
 from pipeline.config import ShardSettings
 from pipeline.decode.catalogue import Catalogue
+from pipeline.dedup.filter import DuplicateFilter
+from pipeline.dedup.settings import DuplicateSettings
 from pipeline.journal.log import Journal
 from pipeline.shard import records
 from pipeline.shard.accounts import stored_tallies, verified_frames
-from pipeline.shard.group import build_group
+from pipeline.shard.group import build_group, concat_columns
 from pipeline.shard.insert_rows import (
     NameColumns,
     Processed,
@@ -34,6 +36,7 @@ from pipeline.shard.rollups import Rollups
 from pipeline.submission import decode_accepted
 from pipeline.types import I64, Bools
 from pipeline.vehicles import VehicleIndex
+from pipeline.verdicts import DUPLICATE
 
 _BACKLOG_RECORD_BYTES = 8 << 20
 """Journal bytes that are read back as one insert; decoded they are about ten times as large."""
@@ -183,7 +186,7 @@ class Storer:
         return Stored(end, stored_tallies(items, late, self._names), verified_frames(items, late, self._vehicles))
 
     def _late_duplicates(self, chunk: _Chunk) -> I64:
-        """int64[k], positions of frames that were too old for the duplicate filter and are stored already."""
+        """int64[k], positions of frames too old for the duplicate filter: stored already, or earlier in `chunk`."""
         items = [item for item in chunk.items if len(item.group)]
         if all(item.group.unverified is None for item in items):
             return np.zeros(0, np.int64)
@@ -192,7 +195,7 @@ class Storer:
         for fleet in pc.unique(fleets.cast("string")).to_pylist():
             mine = pc.equal(fleets.cast("string"), fleet)
             stored[mine.to_numpy(zero_copy_only=False)] = existing_frames(self._warehouse, fleet, frames.filter(mine))
-        return rows[stored]
+        return rows[stored | _repeated(items)[rows]]
 
     def _note(self, kind: int, payload: bytes, *, durable: bool) -> None:
         note(self._journal, self._lock, kind, payload, durable=durable)
@@ -247,3 +250,9 @@ def _keep(items: list[Processed], intent: Intent) -> Bools | None:
     keep = np.ones(sum(len(item.group) for item in items), np.bool_)
     keep[intent.late_duplicates] = False
     return keep
+
+
+def _repeated(items: list[Processed]) -> Bools:
+    """bool[n] over the frames of `items`: whether an earlier one of them has the same identity."""
+    frames = concat_columns([item.group.frames for item in items])
+    return DuplicateFilter(DuplicateSettings(content_entries=0)).check(frames.vehicle, frames) == DUPLICATE

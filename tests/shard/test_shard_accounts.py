@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from shard_feed import RECEIVED_US, batches, settle, shard, submission
+from shard_feed import RECEIVED_US, batches, settle, shard, stored, submission, uncounted
 
 from pipeline.clickhouse.client import Warehouse
 from pipeline.gaps.sequence_gaps import VehicleGaps
@@ -72,6 +72,34 @@ def test_gaps_are_exact_though_duplicates_are_found_only_when_they_are_stored(
     assert one.summary("default")["frames_missing"] == len(lost)
     send(one, [frames[i] for i in sorted(lost, reverse=True)])
     assert [(s.session, s.received, s.missing) for s in gaps_of(one).sessions] == [(3, 50, 0), (2, 50, 0), (1, 50, 0)]
+    assert one.summary("default")["frames_missing"] == 0
+    assert one.close()
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+def test_a_late_frame_that_comes_again_before_it_is_stored_is_stored_once(
+    tmp_path: Path, warehouse: Warehouse, numbered: bool
+) -> None:
+    overrides = {"duplicates": {"window_bits": 64, "sessions": 1, "content_entries": 1024}}
+    one = shard(tmp_path, warehouse, **overrides)
+    if numbered:
+        frames = drive(sessions=3, frames=50)
+        send(one, frames[100:])
+        again = frames[5:8]
+        distinct = 53
+    else:
+        # The first copy is new, and forgotten before the second one comes.
+        sent = [uncounted(batch) for batch in batches(30, vehicles=50)]
+        again = [sent[0]]
+        for batch in sent:
+            one.commit([submission(batch)])
+        distinct = sum(map(len, sent))
+    receipts = [receipt for _ in range(3) for receipt in one.commit([submission(frame) for frame in again])]
+    assert sum(receipt.accepted for receipt in receipts[-len(again) :]) > 0, "the window is too large for this test"
+    settle(one)
+    counts = stored(warehouse)
+    assert counts["frames"] == counts["distinct_frames"] == distinct
+    assert one.ledger.of("default").stored == one.ledger.of("default").accepted == distinct
     assert one.summary("default")["frames_missing"] == 0
     assert one.close()
 
