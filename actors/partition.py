@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, TypeVar
 
+from actors.metrics import Metrics
 from pipeline.clickhouse.client import Warehouse
 from pipeline.config import CanfleetConfig
 from pipeline.decode.databases import load_catalogue
 from pipeline.errors import Overloaded
+from pipeline.metrics import INSERT_SECONDS
+from pipeline.shard import account_answers
+from pipeline.shard.readings import readings
 from pipeline.shard.shard import Shard
 
 _T = TypeVar("_T")
@@ -27,7 +32,10 @@ class PartitionActor:
         """Open the shard and start its loops; ready when this returns."""
         self._config = config
         catalogue = load_catalogue(config.profiles())
-        self._shard = Shard(number, config, catalogue, Warehouse.connect(config.clickhouse))
+        warehouse = Warehouse.connect(config.clickhouse)
+        metrics, label = Metrics(), str(number)
+        warehouse.on_insert = lambda table, seconds: metrics.observe(INSERT_SECONDS, (label, table), seconds)
+        self._shard = Shard(number, config, catalogue, warehouse)
         self._commits = ThreadPoolExecutor(1, "commit")
         self._answers = ThreadPoolExecutor(2, "answer")
         self._waiting: list[tuple[bytes, asyncio.Future[tuple[int, int, int]]]] = []
@@ -38,6 +46,7 @@ class PartitionActor:
         self._draining = False
         self._shard.on_anomaly = self._announce
         self._shard.start()
+        metrics.keep_up(partial(readings, self._shard), f"{self._shard.name}-metrics")
 
     async def submit(self, submission: bytes) -> tuple[int, int, int]:
         """Make a submission durable: rows accepted, duplicate, dead-lettered.
@@ -97,6 +106,14 @@ class PartitionActor:
     async def unstored_dead_letters(self, fleet: str) -> int:
         """The fleet's dead letters that ClickHouse lacks."""
         return await self._answer(self._shard.unstored_dead_letters, fleet)
+
+    async def ledger(self, fleet: str, start: int, end: int) -> dict[str, Any]:
+        """This shard's part of the fleet's ledger, by hour."""
+        return await self._answer(account_answers.ledger_by_hour, self._shard, fleet, start, end)
+
+    async def gaps(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
+        """Frames that never came, by session of a vehicle."""
+        return await self._answer(account_answers.gaps_of, self._shard, fleet, vehicle_id)
 
     async def anomalies(
         self, fleet: str, vehicle_id: str | None, kind: str | None, start: int | None, end: int | None, limit: int

@@ -19,6 +19,7 @@ from pipeline.clickhouse.dead_letters import DeadLetters
 from pipeline.config import CanfleetConfig
 from pipeline.errors import Overloaded, WarehouseError
 from pipeline.keys.record import IssuedKey, KeyRecord, Scope
+from pipeline.shard.ledger import merged
 
 _T = TypeVar("_T")
 
@@ -26,6 +27,7 @@ _log: Final = logging.getLogger("canfleet.actors")
 
 _CALL_TIMEOUT_S: Final = 20.0
 _READY_TIMEOUT_S: Final = 2.0
+_EVER: Final = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +151,13 @@ class PlatformClient:
         found = [anomaly for part in parts for anomaly in part]
         return sorted(found, key=lambda anomaly: anomaly["timestamp"], reverse=True)[:limit]
 
-    async def ledger(self, fleet: str) -> dict[str, Any]:
-        """What became of every frame of the fleet."""
-        ledger: dict[str, Any] = (await self.summary(fleet))["ledger"]
-        return {"fleet": fleet, **ledger}
+    async def ledger(self, fleet: str, start: int = 0, end: int = _EVER) -> dict[str, Any]:
+        """What became of every frame of the fleet: totals, and the hours `start <= hour < end` since the epoch."""
+        return merged(fleet, await self._all("ledger", fleet, start, end))
+
+    async def gaps(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
+        """Frames that never came, by session of a vehicle."""
+        return next((part for part in await self._all("gaps", fleet, vehicle_id) if part is not None), None)
 
     async def events(self, cursors: dict[int, int], timeout_s: float) -> tuple[dict[int, int], list[dict[str, Any]]]:
         """Wait until any shard has changes behind its cursor; a shard without a cursor starts at its newest.

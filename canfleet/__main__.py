@@ -11,6 +11,7 @@ from canfleet.commands.demo import demo
 from canfleet.commands.dlq import dlq_app
 from canfleet.commands.down import down
 from canfleet.commands.keys import keys_app
+from canfleet.commands.reconcile import reconcile
 from canfleet.commands.replay import replay
 from canfleet.commands.send import send
 from canfleet.commands.simulate import simulate
@@ -25,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up, down, status, simulate, replay, send, sql, bench, demo):
+for command in (up, down, status, reconcile, simulate, replay, send, sql, bench, demo):
     app.command(command.__name__)(command)
 app.add_typer(keys_app, name="keys")
 app.add_typer(dlq_app, name="dlq")

@@ -18,9 +18,11 @@ AdminKey = Annotated[str, typer.Option(envvar="CANFLEET_KEY", help="A key with s
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def get(url: str, path: str, key: str | None, parameters: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401
+def get(
+    url: str, path: str, key: str | None, parameters: Mapping[str, Any] | None = None, timeout_s: float = 30.0
+) -> Any:  # noqa: ANN401
     """The JSON answer of a GET; see `call`."""
-    return call("GET", url, path, key, query=parameters)
+    return call("GET", url, path, key, query=parameters, timeout_s=timeout_s)
 
 
 def call(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import orjson
@@ -111,6 +112,10 @@ class PostEndpoint(ABC):
     def __init__(self, budget: ByteBudget) -> None:
         """Hold at most as many bytes of bodies as `budget` allows."""
         self.budget = budget
+        self.on_answer: Callable[[int, float], None] = lambda status, seconds: None
+        """Told of each answer: its status, and the seconds since the request came."""
+        self.on_refused_frames: Callable[[int], None] = lambda frames: None
+        """Told how many frames were parsed and then refused for want of room."""
 
     @abstractmethod
     async def post(self, request: Request) -> Mapping[str, object]:
@@ -121,7 +126,7 @@ class PostEndpoint(ABC):
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
-        request = Request(scope, receive)
+        request, began = Request(scope, receive), time.monotonic()
         try:
             if scope["path"].rstrip("/") != self.path:
                 raise ProblemError(not_found(f"there is nothing at {scope['path']}"))
@@ -131,8 +136,11 @@ class PostEndpoint(ABC):
         except ClientGone:
             return
         except Exception as error:  # noqa: BLE001 (the boundary: faults.problem_of tells and logs all of them)
-            await _send_problem(send, problem_of(error, request.id), request.id)
+            problem = problem_of(error, request.id)
+            self.on_answer(problem.status, time.monotonic() - began)
+            await _send_problem(send, problem, request.id)
         else:
+            self.on_answer(202, time.monotonic() - began)
             await _send(send, 202, orjson.dumps(answer), media_type="application/json", request_id=request.id)
 
 

@@ -10,9 +10,12 @@ from collections.abc import Awaitable, Callable
 from ray import serve
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from actors.metrics import Metrics
 from pipeline.frames.body import warm
+from serve.asgi import PostEndpoint
 from serve.gateway import FramesEndpoint
 from serve.logs import LogsEndpoint
+from serve.measure import measure
 from serve.platform import Platform
 from serve.query import build_query_app
 
@@ -31,7 +34,7 @@ class Gateway:
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application Serve runs in this replica."""
-        return _under_serve(FramesEndpoint(self._platform))
+        return _measured(FramesEndpoint(self._platform))
 
 
 @serve.ingress()
@@ -44,7 +47,7 @@ class Logs:
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application Serve runs in this replica."""
-        return _under_serve(LogsEndpoint(self._platform))
+        return _measured(LogsEndpoint(self._platform))
 
 
 @serve.ingress()
@@ -58,6 +61,11 @@ class Query:
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application Serve runs in this replica."""
         return _under_serve(build_query_app(self._platform))
+
+
+def _measured(endpoint: PostEndpoint) -> ASGIApp:
+    measure(endpoint, Metrics())
+    return _under_serve(endpoint)
 
 
 def _under_serve(app: ASGIApp) -> ASGIApp:

@@ -1,8 +1,9 @@
-"""The fleet as a whole: numbers, anomalies, ledger, live feed, and the platform's own state."""
+"""The fleet as a whole: numbers, anomalies, live feed, and the platform's own state."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 from typing import Annotated, Any, Final
 
@@ -11,8 +12,10 @@ from starlette.responses import StreamingResponse
 
 from pipeline.clickhouse.queries import Queries
 from pipeline.errors import WarehouseAway
+from pipeline.shard.ledger import HOUR_US
 from serve.answers import NO_STORE, json_answer
 from serve.context import ContextDep, From, OperatorKey, QueryKey, To
+from serve.ledger_routes import ledger_answer
 from serve.live import event
 from serve.models import Anomalies
 from serve.moments import LATEST_US, moment
@@ -21,6 +24,7 @@ from serve.problems import ProblemError, bad_request
 router: Final = APIRouter(prefix="/v1", tags=["fleet"])
 
 MAX_ANOMALIES: Final = 10_000
+_STATUS_HOURS: Final = 6
 
 _OF_ANY_FLEET: Final = {"shard", "error", "unprocessed_bytes", "unstored_journal_bytes", "warehouse_error"}
 
@@ -29,12 +33,6 @@ _OF_ANY_FLEET: Final = {"shard", "error", "unprocessed_bytes", "unstored_journal
 async def summary(context: ContextDep, key: QueryKey) -> Response:
     """The key's fleet in numbers."""
     return json_answer(await context.platform.summary(key.fleet))
-
-
-@router.get("/ledger")
-async def ledger(context: ContextDep, key: QueryKey) -> Response:
-    """What became of every frame the fleet sent: received = stored + duplicate + dead-lettered + refused."""
-    return json_answer(await context.platform.ledger(key.fleet))
 
 
 @router.get("/anomalies", response_model=Anomalies)
@@ -90,17 +88,20 @@ async def live(context: ContextDep, key: QueryKey) -> Response:
 
 @router.get("/status", tags=["operation"])
 async def status(context: ContextDep, key: OperatorKey) -> Response:
-    """Health, partitions and lags of the platform, and the ledger and dead letters of the key's fleet.
+    """Health, partitions and lags of the platform, and the ledger, with its last hours, and dead letters of a fleet.
 
     Sizes and counts of the shards, which tell of other fleets, are for the bootstrap key.
     """
+    since = time.time_ns() // 1000 // HOUR_US - _STATUS_HOURS + 1
     state, of_fleet, dead_letters = await asyncio.gather(
-        context.platform.status(), context.platform.ledger(key.fleet), context.intake.room.state(key.fleet)
+        context.platform.status(),
+        context.platform.ledger(key.fleet, since),
+        context.intake.room.state(key.fleet),
     )
     if not key.is_bootstrap:
         shards = [{name: shard[name] for name in shard.keys() & _OF_ANY_FLEET} for shard in state["shards"]]
         state = state | {"shards": shards}
-    return json_answer(state | {"ledger": of_fleet, "dead_letters": dead_letters})
+    return json_answer(state | {"ledger": ledger_answer(of_fleet), "dead_letters": dead_letters})
 
 
 def merge(live: list[dict[str, Any]], stored: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Final
 
+from pipeline.errors import Overloaded
 from pipeline.frames.body import ARROW, ParsedBody, read_body
 from serve.access import Access
 from serve.asgi import PostEndpoint, Request
@@ -44,7 +45,11 @@ class FramesEndpoint(PostEndpoint):
             received_at = time.time_ns() // 1000
             parsed = await self._parse(request, body, received_at)
             origin = Origin(key.fleet, received_at, request.id, request.traceparent)
-            return asdict(await self._intake.take(origin, parsed.frames, parsed.rejected))
+            try:
+                return asdict(await self._intake.take(origin, parsed.frames, parsed.rejected))
+            except Overloaded:
+                self.on_refused_frames(parsed.frames.num_rows)
+                raise
 
     async def _parse(self, request: Request, body: bytes, now: int) -> ParsedBody:
         content_type = request.header(b"content-type") or ""

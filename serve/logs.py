@@ -80,6 +80,7 @@ class LogsEndpoint(PostEndpoint):
             try:
                 return await self._intake.take(origin, batch.frames, batch.rejected)
             except Overloaded as error:
+                self.on_refused_frames(batch.frames.num_rows)
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(error.retry_after_s)

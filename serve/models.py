@@ -128,6 +128,67 @@ class Anomalies(_Answer):
     reason: str | None = None
 
 
+class SessionGaps(_Answer):
+    """One session: `missing` of the frames between `oldest` and `newest` did not come."""
+
+    session: int = Field(examples=[3])
+    oldest: int = Field(examples=[0])
+    newest: int = Field(examples=[4999])
+    received: int = Field(examples=[4990])
+    missing: int = Field(examples=[10])
+
+
+class Gaps(_Answer):
+    """Frames of a vehicle that never came. `earlier_missing` is what sessions no longer told apart lacked; of these,
+    `earlier_late` frames have come since."""
+
+    vehicle_id: str = Field(examples=["truck-7"])
+    missing: int = Field(examples=[12])
+    sessions: list[SessionGaps]
+    earlier_missing: int = Field(examples=[2])
+    earlier_late: int = Field(examples=[0])
+
+
+class LedgerCounts(_Answer):
+    """received = accepted + duplicates + dead_lettered; accepted = stored + pending."""
+
+    received: int = Field(examples=[5000])
+    accepted: int = Field(examples=[4998])
+    duplicates: int = Field(examples=[1])
+    dead_lettered: int = Field(examples=[1])
+    stored: int = Field(examples=[4900])
+    pending: int = Field(examples=[98])
+
+
+class LedgerHour(LedgerCounts):
+    """The same of one hour of receipt."""
+
+    hour: str = Field(examples=["2026-01-31T12:00:00Z"])
+
+
+class LedgerAnswer(LedgerCounts):
+    """A fleet's ledger: in all, by hour of receipt, and what came before the hours that are told apart."""
+
+    fleet: str = Field(examples=["north"])
+    frames_missing: int = Field(description="Frames vehicles counted that never came.", examples=[12])
+    earlier: LedgerCounts
+    hours: list[LedgerHour]
+
+
+class Reconciliation(_Answer):
+    """Ledger against ClickHouse. `settled`: nothing came meanwhile, so that the rollups had to be exact."""
+
+    model_config = ConfigDict(extra="allow", populate_by_name=True)
+
+    fleet: str = Field(examples=["north"])
+    start: str = Field(alias="from", examples=["2026-01-30T13:00:00Z"])
+    end: str = Field(alias="to", examples=["2026-01-31T13:00:00Z"])
+    agrees: bool
+    difference: str | None
+    frames: int = Field(description="Frames in ClickHouse in these hours.", examples=[4320000])
+    settled: bool
+
+
 class Readiness(_Answer):
     """Whether data can be accepted durably."""
 

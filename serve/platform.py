@@ -106,8 +106,12 @@ class Platform(IntakePlatform, Protocol):
         """Anomalies still in memory."""
         ...
 
-    async def ledger(self, fleet: str) -> dict[str, Any]:
-        """What became of every frame received."""
+    async def ledger(self, fleet: str, start: int = 0, end: int = 1 << 40) -> dict[str, Any]:
+        """What became of every frame received, see `pipeline.shard.ledger.merged`; hours since the epoch."""
+        ...
+
+    async def gaps(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
+        """Frames of a vehicle that never came, by session, or None when the fleet has no such vehicle."""
         ...
 
     async def events(self, cursors: dict[int, int], timeout_s: float) -> tuple[dict[int, int], list[dict[str, Any]]]:

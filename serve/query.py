@@ -8,7 +8,15 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from serve import dead_letter_routes, fleet_routes, health_routes, key_routes, page_routes, vehicle_routes
+from serve import (
+    dead_letter_routes,
+    fleet_routes,
+    health_routes,
+    key_routes,
+    ledger_routes,
+    page_routes,
+    vehicle_routes,
+)
 from serve.access import Access
 from serve.answers import Boundary, on_http_exception, on_validation_error
 from serve.context import Context
@@ -22,7 +30,15 @@ def build_query_app(platform: Platform) -> FastAPI:
     """The ASGI application that answers from `platform`."""
     app = FastAPI(title="canfleet", version="1", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.state.context = Context(platform, Access(platform), LiveFeed(platform), Intake(platform))
-    for module in (vehicle_routes, fleet_routes, dead_letter_routes, key_routes, health_routes, page_routes):
+    for module in (
+        vehicle_routes,
+        fleet_routes,
+        ledger_routes,
+        dead_letter_routes,
+        key_routes,
+        health_routes,
+        page_routes,
+    ):
         app.include_router(module.router)
     app.add_exception_handler(HTTPException, on_http_exception)
     app.add_exception_handler(RequestValidationError, on_validation_error)

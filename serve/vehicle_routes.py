@@ -13,9 +13,9 @@ from pipeline.clickhouse.queries import Queries
 from pipeline.errors import WarehouseAway
 from serve.answers import json_answer
 from serve.context import ContextDep, From, QueryKey, To
-from serve.models import History, Latest, Vehicles
+from serve.models import Gaps, History, Latest, Vehicles
 from serve.moments import moment, span
-from serve.problems import ProblemError, bad_request, not_found
+from serve.problems import Problem, ProblemError, bad_request, not_found
 
 router: Final = APIRouter(prefix="/v1/vehicles", tags=["vehicles"])
 
@@ -34,6 +34,18 @@ async def list_vehicles(context: ContextDep, key: QueryKey) -> Response:
 async def latest(context: ContextDep, key: QueryKey, vehicle_id: VehicleId) -> Response:
     """Latest value of every signal of a vehicle, with its sliding window, from live state."""
     return json_answer(await _known(context, key.fleet, vehicle_id))
+
+
+@router.get("/{vehicle_id}/gaps", response_model=Gaps)
+async def gaps(context: ContextDep, key: QueryKey, vehicle_id: VehicleId) -> Response:
+    """Frames that the vehicle counted and that never came, by session: lost before they reached us, or still to come.
+
+    Of vehicles that send a session and a sequence. The eight highest session numbers are told apart.
+    """
+    found = await context.platform.gaps(key.fleet, vehicle_id)
+    if found is None:
+        raise ProblemError(_unknown(key.fleet, vehicle_id))
+    return json_answer(found)
 
 
 @router.get("/{vehicle_id}/signals/{signal}", response_model=History)
@@ -92,5 +104,9 @@ async def _known(context: ContextDep, fleet: str, vehicle_id: str) -> dict[str, 
     """Live state of a vehicle of `fleet`; another fleet's vehicle is as unknown as one that never was."""
     state = await context.platform.latest(fleet, vehicle_id)
     if state is None:
-        raise ProblemError(not_found(f"fleet `{fleet}` has no vehicle `{vehicle_id}`"))
+        raise ProblemError(_unknown(fleet, vehicle_id))
     return state
+
+
+def _unknown(fleet: str, vehicle_id: str) -> Problem:
+    return not_found(f"fleet `{fleet}` has no vehicle `{vehicle_id}`")

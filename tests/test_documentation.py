@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from pipeline import metrics
 from pipeline.config import load_config
+from pipeline.metrics import ALL
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -17,6 +19,14 @@ def test_the_configuration_page_is_a_configuration(tmp_path: Path) -> None:
     config = load_config(path, {})
     assert config.models["truck"].vehicles == ("truck-*",)
     assert config.shard.partitions == 16
+
+
+def test_the_metrics_page_lists_exactly_the_metrics() -> None:
+    rows = re.findall(r"^\| `(\S+)` \| (\w+) \| (.*?) \| (.*) \|$", (DOCS / "metrics.md").read_text(), re.MULTILINE)
+    assert rows == [(one.name, one.kind, ", ".join(one.labels), one.meaning) for one in ALL]
+    assert len({one.name for one in ALL}) == len(ALL)
+    in_code = {one for one in vars(metrics).values() if isinstance(one, metrics.Metric)}
+    assert in_code == set(ALL)
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -32,6 +33,8 @@ class Warehouse:
         """Use `connect`."""
         self._client = client
         self.settings: Final = settings
+        self.on_insert: Callable[[str, float], None] = lambda table, seconds: None
+        """Called after each insert that succeeded."""
 
     @classmethod
     def connect(cls, settings: WarehouseSettings) -> Warehouse:
@@ -87,11 +90,13 @@ class Warehouse:
 
     def insert(self, table: str, columns: Sequence[str], stream: memoryview, **settings: Any) -> None:  # noqa: ANN401
         """Insert an Arrow IPC stream. `table` and `columns` are names in the code, never text of a user."""
+        began = time.monotonic()
         try:
             # Bytes would be copied to stand behind the statement; a view is sent as it is, the statement in the URL.
             self._client.raw_insert(table, list(columns), stream, settings, "ArrowStream")
         except (ClickHouseError, urllib3.exceptions.HTTPError, OSError) as error:
             raise _sorted_out(error, self.settings) from error
+        self.on_insert(table, time.monotonic() - began)
 
     def ping(self) -> bool:
         """Whether ClickHouse answers."""

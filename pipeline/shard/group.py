@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.frames.columns import FrameColumns
-from pipeline.shard.ledger import Tally
+from pipeline.shard.ledger import Tallies, Tally, tally_of
 from pipeline.submission import AcceptedRecord
 from pipeline.types import I32, I64, Bools
 from pipeline.vehicles import VehicleIndex
@@ -34,7 +34,7 @@ class Group:
         received_at: int64[n], microseconds, when the gateway took the frame in.
         unverified: bool[n], rows whose identity only the warehouse can tell; None where there are none.
         dead_letters: refused rows by submission.
-        tallies: what the records add to the ledger, by fleet.
+        tallies: what the records add to the ledger.
         n_bytes: size of the records, for the bounds on memory.
     """
 
@@ -44,7 +44,7 @@ class Group:
     received_at: I64
     unverified: Bools | None
     dead_letters: tuple[DeadLetters, ...]
-    tallies: dict[str, Tally]
+    tallies: Tallies
     n_bytes: int
 
     def __len__(self) -> int:
@@ -109,7 +109,7 @@ def build_group(
     received_at: list[I64] = []
     unverified: list[Bools] = []
     dead_letters: list[DeadLetters] = []
-    tallies: dict[str, Tally] = {}
+    tallies: Tallies = {}
     n_bytes = 0
     for record in records:
         submission = record.submission
@@ -119,7 +119,7 @@ def build_group(
             duplicates=record.counts.duplicates,
             dead_lettered=record.counts.dead_lettered,
         )
-        tallies.setdefault(submission.fleet, Tally()).add(tally)
+        tally_of(tallies, submission.fleet, submission.received_at).add(tally)
         if submission.dead_letters is not None and submission.dead_letters.num_rows:
             dead_letters.append(
                 DeadLetters(submission.fleet, submission.received_at, submission.request_id, submission.dead_letters)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import polars as pl
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.existing import existing_frames
-from pipeline.frames.columns import FrameColumns
+from pipeline.dedup.filter import DuplicateFilter
+from pipeline.dedup.settings import DuplicateSettings
 from pipeline.shard.group import concat_columns
-from pipeline.shard.insert_rows import NameColumns, Processed, binary_data, doubtful_frames
+from pipeline.shard.insert_rows import NameColumns, Processed, doubtful_frames
 from pipeline.types import I64, Bools
+from pipeline.verdicts import DUPLICATE
 
 
 def late_duplicates(warehouse: Warehouse, items: Sequence[Processed], names: NameColumns) -> I64:
@@ -33,42 +33,14 @@ def late_duplicates(warehouse: Warehouse, items: Sequence[Processed], names: Nam
     if all(item.group.unverified is None for item in items):
         return np.zeros(0, np.int64)
     rows, fleets, frames = doubtful_frames(items, names)
-    late = repeated(concat_columns([item.group.frames for item in items]), rows)
+    late = _repeated(items)[rows]
     for fleet in pc.unique(fleets.cast("string")).to_pylist():
         mine = pc.equal(fleets.cast("string"), fleet)
         late[mine.to_numpy(zero_copy_only=False)] |= existing_frames(warehouse, fleet, frames.filter(mine))
     return rows[late]
 
 
-def repeated(frames: FrameColumns, rows: I64) -> Bools:
-    """bool[k]: which of the frames at `rows` (ascending) repeat the identity of an earlier frame.
-
-    O(frames of the vehicles concerned).
-    """
-    concerned = np.flatnonzero(np.isin(frames.vehicle, np.unique(frames.vehicle[rows])))
-    counted = frames.counted[concerned]
-    first: Bools = np.ones(len(frames), np.bool_)
-    for mine, identity in (
-        (concerned[counted], _counted_identity(frames, concerned[counted])),
-        (concerned[~counted], _plain_identity(frames, concerned[~counted])),
-    ):
-        first[mine] = identity.select(pl.struct(pl.all()).is_first_distinct()).to_series().to_numpy()
-    return ~first[rows]
-
-
-def _counted_identity(frames: FrameColumns, rows: I64) -> pl.DataFrame:
-    return pl.DataFrame(
-        {"vehicle": frames.vehicle[rows], "session": frames.session[rows], "sequence": frames.sequence[rows]}
-    )
-
-
-def _plain_identity(frames: FrameColumns, rows: I64) -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "vehicle": frames.vehicle[rows],
-            "timestamp": frames.timestamp[rows],
-            "channel": frames.channel[rows],
-            "arbitration_id": frames.arbitration_id[rows],
-            "data": pl.from_arrow(binary_data(frames).take(pa.array(rows))),
-        }
-    )
+def _repeated(items: Sequence[Processed]) -> Bools:
+    """bool[n] over the frames of `items`: whether an earlier one of them has the same identity. O(n)."""
+    frames = concat_columns([item.group.frames for item in items])
+    return DuplicateFilter(DuplicateSettings(content_entries=0)).check(frames.vehicle, frames) == DUPLICATE

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 import orjson
 
 from pipeline.errors import JournalError
+from pipeline.gaps.late_frames import LateFrames
 from pipeline.journal.log import Journal
-from pipeline.shard.ledger import Tally
+from pipeline.shard.ledger import Tallies, as_document, from_document
 from pipeline.types import I64
 
 SUBMISSION: Final = 1
@@ -97,26 +98,32 @@ class Rollup:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """`[start, end)` is in ClickHouse; `tallies` is what that insert added to the ledger.
+    """`[start, end)` is in ClickHouse.
 
     Version 0.1 stored in order and gave no start: everything before `end` is stored.
+
+    Attributes:
+        start, end: journal offsets.
+        tallies: what the insert added to the ledger.
+        late: its frames that sequence gaps learn of only now.
     """
 
     start: int
     end: int
-    tallies: dict[str, Tally]
+    tallies: Tallies
+    late: list[LateFrames] = field(default_factory=list)
 
     def encode(self) -> bytes:
         """As the payload of a STORED record."""
-        tallies = {fleet: asdict(t) for fleet, t in self.tallies.items()}
-        return orjson.dumps({"start": self.start, "end": self.end, "tallies": tallies})
+        tallies, late = as_document(self.tallies), [list(entry) for entry in self.late]
+        return orjson.dumps({"start": self.start, "end": self.end, "tallies": tallies, "late": late})
 
     @classmethod
     def decode(cls, payload: bytes) -> Stored:
-        """Read what `encode` wrote."""
+        """Read what `encode` wrote, or what it wrote before there were hours and late frames."""
         document = orjson.loads(payload)
-        tallies = {fleet: Tally(**counts) for fleet, counts in document["tallies"].items()}
-        return cls(document.get("start", 0), document["end"], tallies)
+        late = [LateFrames(*entry) for entry in document.get("late", ())]
+        return cls(document.get("start", 0), document["end"], from_document(document["tallies"]), late)
 
 
 def _less(what: str, rows: I64) -> str:

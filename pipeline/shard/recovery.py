@@ -10,10 +10,12 @@ import numpy as np
 
 from pipeline.dedup.filter import DuplicateFilter
 from pipeline.errors import JournalCorrupt
+from pipeline.gaps.sequence_gaps import SequenceGaps
 from pipeline.journal.checkpoint import Checkpoint
 from pipeline.journal.log import Journal
 from pipeline.ranges import RangeSet
 from pipeline.shard import records
+from pipeline.shard.accounts import count_accepted, count_late
 from pipeline.shard.anomaly_log import AnomalyLog
 from pipeline.shard.group import Group, build_group
 from pipeline.shard.ledger import Ledger
@@ -54,9 +56,10 @@ def recover(
     processor: Processor,
     log: AnomalyLog,
     ledger: Ledger,
+    gaps: SequenceGaps,
     fingerprint: str,
 ) -> Recovered:
-    """Bring what acknowledgements need to the journal's end: vehicles, seen frames, ledger.
+    """Bring what acknowledgements need to the journal's end: vehicles, seen frames, ledger, sequence gaps.
 
     Live state is that of the checkpoint afterwards. It takes longer, and nobody's acknowledgement waits for it: process
     `unprocessed` next. Marking a frame as seen twice changes nothing, so it does not matter that the duplicate filter
@@ -72,6 +75,7 @@ def recover(
         state.warnings += checkpoint.skipped
         vehicles.restore(_part(checkpoint, "vehicles."))
         duplicates.restore(_part(checkpoint, "duplicates."))
+        gaps.restore(_part(checkpoint, "gaps."))
         if meta["fingerprint"] == fingerprint:
             processor.restore(checkpoint.arrays)
         else:
@@ -82,19 +86,23 @@ def recover(
         state.stored, state.rolled = _ranges(meta, "stored"), _ranges(meta, "rolled")
     if journal.report.cut_bytes:
         state.warnings.append(f"the journal's torn end, {journal.report.cut_bytes} bytes never acknowledged, was cut")
-    gaps = [ranges.first_gap(0, state.processed_to) for ranges in (state.stored, state.rolled)]
-    start = min([state.processed_to] + [gap[0] for gap in gaps if gap is not None])
+    behind = [ranges.first_gap(0, state.processed_to) for ranges in (state.stored, state.rolled)]
+    start = min([state.processed_to] + [gap[0] for gap in behind if gap is not None])
     if not journal.start <= start <= journal.durable_end:
         raise JournalCorrupt(
             f"the journal holds {journal.start} to {journal.durable_end}, the checkpoint needs it from {start}"
         )
     for record in journal.read(start):
         if record.kind != records.SUBMISSION:
-            _take_control(record.kind, bytes(record.payload), state, ledger)
+            stored = _take_control(record.kind, bytes(record.payload), state)
+            if stored is not None:
+                ledger.add(stored.tallies)
+                count_late(gaps, stored.late, vehicles)
         elif record.offset >= state.processed_to:
             group = build_group(record.offset, record.next_offset, [decode_accepted(record.payload)], vehicles)
             duplicates.mark(group.frames.vehicle, group.frames, np.ones(len(group), np.bool_))
             ledger.add(group.tallies)
+            count_accepted(gaps, group)
     return state
 
 
@@ -109,8 +117,8 @@ def unprocessed(journal: Journal, start: int, end: int, vehicles: VehicleIndex) 
             yield build_group(record.offset, record.next_offset, [decode_accepted(record.payload)], vehicles)
 
 
-def _take_control(kind: int, payload: bytes, state: Recovered, ledger: Ledger) -> None:
-    """What a record about storing says; such records may be older than the checkpoint."""
+def _take_control(kind: int, payload: bytes, state: Recovered) -> Stored | None:
+    """What a record about storing says; the record itself where it is of an insert that the checkpoint lacks."""
     if kind == records.INTENT:
         intent = Intent.decode(payload)
         # An intent that leaves out refused rows takes the place of the one that was refused.
@@ -120,12 +128,12 @@ def _take_control(kind: int, payload: bytes, state: Recovered, ledger: Ledger) -
         state.open_intent = None if state.stored.covers(intent.start, intent.end) else intent
     elif kind == records.STORED:
         stored = Stored.decode(payload)
-        if not state.stored.covers(stored.start, stored.end):
-            state.stored.add(stored.start, stored.end)
-            ledger.add(stored.tallies)
+        news = not state.stored.covers(stored.start, stored.end)
+        state.stored.add(stored.start, stored.end)
         announced = state.open_intent
         if announced is not None and state.stored.covers(announced.start, announced.end):
             state.open_intent = None
+        return stored if news else None
     elif kind == records.ROLLUP:
         rollup = Rollup.decode(payload)
         state.open_rollup = None if _rolled(state, rollup) else rollup
@@ -134,6 +142,7 @@ def _take_control(kind: int, payload: bytes, state: Recovered, ledger: Ledger) -
             state.rolled.add(start, end)
         state.unrolled = [i for i in state.unrolled if not state.rolled.covers(i.start, i.end)]
         state.open_rollup = None
+    return None
 
 
 def _rolled(state: Recovered, rollup: Rollup) -> bool:

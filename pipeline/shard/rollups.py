@@ -63,6 +63,11 @@ class Rollups:
             # Frames that no database decodes: the rollups have nothing to wait for, nor the journal a reason to grow.
             self.rolled.add(start, end)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether values are stored that the rollups do not hold yet."""
+        return self._announced is not None or self._minutes.values > 0
+
     def step(self) -> None:
         """After an insert of frames: send a slice of what is announced, or announce what is due.
 

@@ -7,7 +7,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,19 +19,17 @@ from pipeline.decode.catalogue import Catalogue
 from pipeline.dedup.filter import DuplicateFilter
 from pipeline.errors import JournalError, Overloaded, WarehouseAway, WarehouseError
 from pipeline.journal.log import Journal
-from pipeline.shard import answers
-from pipeline.shard.anomaly_log import Anomaly, AnomalyLog
+from pipeline.shard.accounts import count_accepted, count_late
 from pipeline.shard.checkpoints import Checkpoints, Snapshot
 from pipeline.shard.commit import Committer, Receipt
 from pipeline.shard.group import Group
 from pipeline.shard.insert_rows import Processed, anomaly_rows
-from pipeline.shard.ledger import Ledger, Tally
-from pipeline.shard.process import GroupDecoder, Processor
-from pipeline.shard.rate import Rate
+from pipeline.shard.ledger import accepted_by_fleet
+from pipeline.shard.live_state import LiveState, wall_clock_us
+from pipeline.shard.process import GroupDecoder
 from pipeline.shard.recovery import recover, unprocessed
 from pipeline.shard.store import Storer
 from pipeline.shard.warm import warm
-from pipeline.vehicles import VehicleIndex
 
 log = logging.getLogger(__name__)
 
@@ -40,23 +38,17 @@ _STATE_LAYOUT: Final = 3
 """Raised when the arrays of windows, latest values or series in a checkpoint change their meaning."""
 
 
-def wall_clock_us() -> int:
-    """Now, in microseconds; the only clock of the shard, used for receipts and never for results."""
-    return time.time_ns() // 1000
-
-
 def _end_process(error: BaseException) -> None:
     """End the process: a restart recovers from the journal, a shard that half works does not."""
     log.critical("ending the process after %r", error)
     os._exit(70)
 
 
-class Shard:
+class Shard(LiveState):
     """One actor's work, without Ray.
 
     Threads: the caller's calls `commit`; `start` adds one that processes and one that stores. Without `start`, tests
-    drive `process_next` and `store_next` themselves. `lock` guards live state and ledger: a batch holds it for
-    milliseconds.
+    drive `process_next` and `store_next` themselves.
     """
 
     def __init__(
@@ -72,22 +64,15 @@ class Shard:
         Raises:
             JournalError: the journal is in use, damaged or on a failing disk.
         """
+        super().__init__(config, catalogue, clock)
         self.number = number
         self.name = f"shard-{number}"
         self._config = config
-        self._catalogue = catalogue
-        self._clock = clock
         self._fingerprint = f"{_STATE_LAYOUT}/{ROW_LAYOUT}/{catalogue.fingerprint}/{config.windows.model_dump_json()}"
         folder: Path = config.data_dir / "shards" / str(number)
         self._journal = Journal.open(folder / "journal")
         journal_lock = threading.Lock()
-        self.lock = threading.Lock()
-        self.vehicles = VehicleIndex()
         self._duplicates = DuplicateFilter(config.duplicates)
-        self.processor = Processor(config, catalogue, self.vehicles)
-        self.anomaly_log = AnomalyLog()
-        self.ledger = Ledger()
-        self.rate = Rate()
         self._committer = Committer(self._journal, journal_lock, self._duplicates, self.vehicles)
         decoder = GroupDecoder(config, catalogue, self.vehicles)
         self._writer = Writer(warehouse)
@@ -120,6 +105,7 @@ class Shard:
             self.processor,
             self.anomaly_log,
             self.ledger,
+            self.gaps,
             self._fingerprint,
         )
         for warning in state.warnings:
@@ -154,7 +140,7 @@ class Shard:
         """
         group = self._next_recovered()
         if group is not None:
-            self._process(group, {})
+            self._process(group, counted=True)
             return True
         try:
             group = self._unprocessed.get(block=wait)
@@ -162,7 +148,7 @@ class Shard:
             return False
         if group is None:
             return False
-        self._process(group, group.tallies)
+        self._process(group, counted=False)
         self._unprocessed_bytes -= group.n_bytes
         return True
 
@@ -173,14 +159,16 @@ class Shard:
         self._recovering = group is not None
         return group
 
-    def _process(self, group: Group, tallies: Mapping[str, Tally]) -> None:
-        """Bring live state to a group's end; `tallies` is what the ledger does not count yet."""
+    def _process(self, group: Group, *, counted: bool) -> None:
+        """Bring live state to a group's end; `counted`: ledger and gaps know of it already."""
         before = self.anomaly_log.cursor
         with self.lock:
             now = self._clock()
             values = self.processor.process(group, self.anomaly_log, now)
-            self.ledger.add(tallies)
-            self.rate.add(now, {fleet: tally.accepted for fleet, tally in group.tallies.items()})
+            if not counted:
+                self.ledger.add(group.tallies)
+                count_accepted(self.gaps, group)
+            self.rate.add(now, accepted_by_fleet(group.tallies))
             self._processed_to = group.end
             changed = self.anomaly_log.cursor != before
         self._storer.waiting.offer(Processed(group, values))
@@ -198,14 +186,15 @@ class Shard:
         """
         with self._storer.asking():
             refused = self._store_anomalies()
-            tallies = self._storer.store_next()
-            if tallies:
+            stored = self._storer.store_next()
+            if stored is not None:
                 with self.lock:
-                    self.ledger.add(tallies)
-            self._storer.roll_up(idle=tallies is None)
+                    self.ledger.add(stored.tallies)
+                    count_late(self.gaps, stored.late, self.vehicles)
+            self._storer.roll_up(idle=stored is None)
         if refused is not None:
             raise refused
-        return tallies is not None
+        return stored is not None
 
     def _store_anomalies(self) -> WarehouseError | None:
         """Insert what waits; a refusal is returned, since frames need not wait for it."""
@@ -243,6 +232,7 @@ class Shard:
         """
         with self.lock:
             arrays = self.processor.snapshot()
+            arrays |= {f"gaps.{key}": array for key, array in self.gaps.snapshot().items()}
             processed_to = self._processed_to
             meta: dict[str, Any] = {
                 "processed_to": processed_to,
@@ -322,56 +312,10 @@ class Shard:
 
     # -- answers ------------------------------------------------------------------------------------------------
 
-    def latest(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
-        """See `answers.latest_of`."""
-        with self.lock:
-            return answers.latest_of(self.processor, self.vehicles, self._catalogue, fleet, vehicle_id)
-
-    def vehicle_list(self, fleet: str) -> list[dict[str, Any]]:
-        """See `answers.vehicle_list`."""
-        with self.lock:
-            return answers.vehicle_list(self.processor, self.vehicles, fleet)
-
-    def summary(self, fleet: str) -> dict[str, Any]:
-        """The shard's part of the fleet in numbers."""
-        now = self._clock()
-        with self.lock:
-            return {
-                "vehicles": len(self.vehicles.indices(fleet)),
-                "vehicles_online": answers.online_count(self.processor, self.vehicles, fleet, now),
-                "frames_per_second": self.rate.per_second(now, fleet),
-                "anomalies": self.anomaly_log.by_kind(fleet),
-                "anomalies_open": self.anomaly_log.open_count(fleet),
-                "ledger": self.ledger.of(fleet).as_dict(),
-            }
-
-    def unstored_dead_letters(self, fleet: str) -> int:
-        """Dead letters of a fleet that are in the journal and not yet in ClickHouse."""
-        with self.lock:
-            return self.ledger.of(fleet).dead_letters_pending
-
-    def anomalies(
-        self, fleet: str, vehicle_id: str | None, kind: str | None, start: int | None, end: int | None, limit: int
-    ) -> list[dict[str, Any]]:
-        """Live anomalies of a fleet, newest change first; `start <= timestamp < end`."""
-
-        def matches(anomaly: Anomaly) -> bool:
-            return (
-                (vehicle_id is None or anomaly.vehicle_id == vehicle_id)
-                and (kind is None or anomaly.kind == kind)
-                and (start is None or anomaly.timestamp >= start)
-                and (end is None or anomaly.timestamp < end)
-            )
-
-        with self.lock:
-            return [anomaly.as_dict() for anomaly in self.anomaly_log.find(fleet, matches, limit)]
-
-    def anomalies_since(self, cursor: int) -> tuple[int, list[dict[str, Any]]]:
-        """Changes after `cursor`, and the newest cursor."""
-        with self.lock:
-            newest = self.anomaly_log.cursor
-            changed = self.anomaly_log.since(cursor)
-            return newest, [anomaly.as_dict() for anomaly in changed]
+    @property
+    def rollups_waiting(self) -> bool:
+        """Whether values are stored that the rollups do not hold yet."""
+        return self._storer.rollups_waiting
 
     def status(self) -> dict[str, Any]:
         """How the shard is: lags in frames' bytes, errors, sizes."""

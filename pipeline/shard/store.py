@@ -18,6 +18,7 @@ from pipeline.decode.catalogue import Catalogue
 from pipeline.errors import WarehouseAway, WarehouseError
 from pipeline.journal.log import Journal
 from pipeline.shard import records
+from pipeline.shard.accounts import stored_tallies, verified_frames
 from pipeline.shard.chunk import Chunk, ChunkReader
 from pipeline.shard.insert_rows import (
     NameColumns,
@@ -29,7 +30,6 @@ from pipeline.shard.insert_rows import (
     value_columns,
 )
 from pipeline.shard.late import late_duplicates
-from pipeline.shard.ledger import Tally
 from pipeline.shard.process import GroupDecoder
 from pipeline.shard.records import Intent, Rollup, Stored, note
 from pipeline.shard.recovery import Recovered
@@ -67,6 +67,7 @@ class Storer:
         self._lock = lock
         self._warehouse = warehouse
         self._writer = Writer(warehouse)
+        self._vehicles = vehicles
         self._names = NameColumns(catalogue, vehicles)
         self._reader = ChunkReader(journal, vehicles, decoder)
         self._rollups = Rollups(name, journal, lock, self._writer, self._names, settings.rollup_interval_s)
@@ -116,8 +117,13 @@ class Storer:
             raise
         self.breaker.succeeded()
 
-    def store_next(self) -> dict[str, Tally] | None:
-        """One insert of frames and their values; returns what it adds to the ledger, None when nothing waits.
+    @property
+    def rollups_waiting(self) -> bool:
+        """See `Rollups.waiting`."""
+        return self._rollups.waiting or bool(self._unrolled) or self._open_rollup is not None
+
+    def store_next(self) -> Stored | None:
+        """One insert of frames and their values; what it adds to ledger and sequence gaps, None when nothing waits.
 
         Raises:
             WarehouseAway: the last insert was not confirmed; call again later, the same one is sent again.
@@ -133,14 +139,20 @@ class Storer:
         if intent is None:
             late = late_duplicates(self._warehouse, chunk.with_frames, self._names)
             intent = self._announce(Intent(chunk.start, chunk.end, late))
-        tallies, values = self._insert(chunk, intent)
+        intent, values = self._insert(chunk, intent)
+        stored = self._stored(chunk, intent)
         # Not synced: if this is lost, the intent is sent again and ClickHouse drops it by its token.
-        note(self._journal, self._lock, records.STORED, Stored(chunk.start, chunk.end, tallies).encode(), durable=False)
+        note(self._journal, self._lock, records.STORED, stored.encode(), durable=False)
         self.open_intent = self._current = None
         self.waiting.confirm(chunk)
         self._gather_unrolled()
         self._rollups.add(values, chunk.start, chunk.end)
-        return tallies
+        return stored
+
+    def _stored(self, chunk: Chunk, intent: Intent) -> Stored:
+        late = intent.late_duplicates
+        tallies = stored_tallies(chunk, late, intent.refused_frames, self._names)
+        return Stored(chunk.start, chunk.end, tallies, verified_frames(chunk.with_frames, late, self._vehicles))
 
     def roll_up(self, *, idle: bool) -> None:
         """Tell the rollups what is due, or all that is gathered where there is nothing else to store.
@@ -169,23 +181,24 @@ class Storer:
         self.open_intent = intent
         return intent
 
-    def _insert(self, chunk: Chunk, intent: Intent) -> tuple[dict[str, Tally], ValueColumns | None]:
-        """Insert what an intent says of a chunk; what is refused for its content goes to the dead letters."""
+    def _insert(self, chunk: Chunk, intent: Intent) -> tuple[Intent, ValueColumns | None]:
+        """Insert what an intent says of a chunk; what is refused for its content goes to the dead letters.
+
+        Returns:
+            The intent as it was carried out, and the values stored.
+        """
         letters = dead_letter_rows(chunk.items)
         if letters is not None:
             self._writer.insert_dead_letters(letters, intent.token(self._name))
-        tallies = _letters_stored(chunk.items)
         items = chunk.with_frames
         if not items:
-            return tallies, None
+            return intent, None
         intent = self._insert_frames(items, intent)
         intent, values = self._insert_values(items, intent)
         refused = refused_letters(items, intent, self._names)
         if refused is not None:
             self._writer.insert_dead_letters(refused, f"{intent.value_token(self._name)}/refused")
-        for fleet, tally in self._tallies(items, intent).items():
-            tallies.setdefault(fleet, Tally()).add(tally)
-        return tallies, values
+        return intent, values
 
     def _insert_frames(self, items: list[Processed], intent: Intent) -> Intent:
         while True:
@@ -230,15 +243,6 @@ class Storer:
         log.error("%s: %d rows of %s go to the dead letters: %s", self._name, len(found), table, error)
         return found
 
-    def _tallies(self, items: list[Processed], intent: Intent) -> dict[str, Tally]:
-        vehicle = np.concatenate([item.group.frames.vehicle for item in items])
-        tallies = {fleet: Tally(stored=count) for fleet, count in self._names.count_by_fleet(vehicle).items()}
-        for fleet, count in self._names.count_by_fleet(vehicle[intent.late_duplicates]).items():
-            tallies[fleet].add(Tally(accepted=-count, duplicates=count, stored=-count))
-        for fleet, count in self._names.count_by_fleet(vehicle[intent.refused_frames]).items():
-            tallies[fleet].add(Tally(accepted=-count, dead_lettered=count, stored=-count, dead_letters_stored=count))
-        return tallies
-
     def _gather_unrolled(self) -> None:
         """After a restart: decode again what was stored and is not rolled up, at most what came in its interval."""
         if self._open_rollup is not None:
@@ -258,15 +262,6 @@ class Storer:
         items = chunk.with_frames if chunk is not None else []
         values = value_columns(items, kept_rows(items, intent)).without(intent.refused_values) if items else None
         self._rollups.add(values, intent.start, intent.end)
-
-
-def _letters_stored(items: list[Processed]) -> dict[str, Tally]:
-    """What the dead letters of an insert add to the ledger, by fleet."""
-    tallies: dict[str, Tally] = {}
-    for item in items:
-        for letters in item.group.dead_letters:
-            tallies.setdefault(letters.fleet, Tally()).add(Tally(dead_letters_stored=letters.rows.num_rows))
-    return tallies
 
 
 def kept_rows(items: list[Processed], intent: Intent) -> Bools | None:

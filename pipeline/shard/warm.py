@@ -12,6 +12,7 @@ from pipeline.config import CanfleetConfig
 from pipeline.decode.catalogue import Catalogue
 from pipeline.dedup.filter import DuplicateFilter
 from pipeline.frames.schema import CANONICAL, TIMESTAMP
+from pipeline.gaps.sequence_gaps import SequenceGaps
 from pipeline.shard.anomaly_log import AnomalyLog
 from pipeline.shard.group import build_group
 from pipeline.shard.insert_rows import NameColumns, Processed, frame_rows, minute_rows, signal_rows, value_columns
@@ -35,7 +36,7 @@ def warm(config: CanfleetConfig, catalogue: Catalogue) -> None:
     duplicates = DuplicateFilter(config.duplicates)
     processor = Processor(config, catalogue, vehicles)
     processor.warm()
-    for part in (DuplicateFilter, SlidingWindows, processor.latest, processor.series):
+    for part in (DuplicateFilter, SequenceGaps, SlidingWindows, processor.latest, processor.series):
         part.warm()
     names = NameColumns(catalogue, vehicles)
     minutes = Minutes()

@@ -124,6 +124,7 @@ function showSummary(summary) {
     ["Dead letters", number(ledger.dead_lettered, compact)],
     ["Open anomalies", number(summary.anomalies_open, whole)],
     ["Pending", number(ledger.pending, compact)],
+    ["Missing", number(summary.frames_missing, compact)],
   ];
   const list = $("numbers");
   if (list.children.length !== numbers.length) {

@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.config import CanfleetConfig
 from pipeline.keys.record import IssuedKey, KeyRecord, Scope
 from pipeline.keys.store import KeyStore
+from pipeline.shard.ledger import Tally
 from pipeline.submission import Submission, decode
 from pipeline.types import I32
 
@@ -49,6 +50,8 @@ class StandIn:
     state: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     live_anomalies: list[dict[str, Any]] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    ledger_hours: list[int] = field(default_factory=list)
+    ledger_ranges: list[tuple[int, int]] = field(default_factory=list)
     warehouse: Any = None
     fail_dead_letters: Exception | None = None
     stored_letters: int | None = 0
@@ -108,8 +111,17 @@ class StandIn:
     async def anomalies(self, fleet: str, **wanted: Any) -> list[dict[str, Any]]:
         return [one for one in self.live_anomalies if wanted["kind"] in (None, one["kind"])][: wanted["limit"]]
 
-    async def ledger(self, fleet: str) -> dict[str, Any]:
-        return {"fleet": fleet, "received": len(self.frames())}
+    async def ledger(self, fleet: str, start: int = 0, end: int = 1 << 40) -> dict[str, Any]:
+        self.ledger_ranges.append((start, end))
+        tally = Tally(len(self.frames()), len(self.frames())).as_dict()
+        hours = {hour: tally for hour in self.ledger_hours if start <= hour < end}
+        rest = {"frames_missing": 0, "earlier": Tally().as_dict(), "complete_from": 0, "rollups_waiting": False}
+        return {"fleet": fleet, **tally, "hours": hours, **rest}
+
+    async def gaps(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
+        if (fleet, vehicle_id) not in self.state:
+            return None
+        return {"vehicle_id": vehicle_id, "missing": 0, "sessions": [], "earlier_missing": 0, "earlier_late": 0}
 
     async def events(self, cursors: dict[int, int], timeout_s: float) -> tuple[dict[int, int], list[dict[str, Any]]]:
         async with self.happened:

@@ -284,3 +284,23 @@ def test_a_split_keeps_every_row_once_and_a_vehicle_on_one_shard(vehicles: list[
         assert sequences == sorted(sequences)
     assert all(len(found) == 1 for found in owners.values())
     assert sum(dead.num_rows for _, dead in parts.values() if dead is not None) == bad
+
+
+def test_answers_and_refused_frames_are_told_once_a_request(platform: StandIn) -> None:
+    answers: list[tuple[int, float]] = []
+    refused: list[int] = []
+
+    async def send(body: bytes, kind: str) -> None:
+        endpoint = FramesEndpoint(platform)
+        endpoint.on_answer = lambda status, seconds: answers.append((status, seconds))
+        endpoint.on_refused_frames = refused.append
+        async with client(endpoint) as http:
+            await http.post("/v1/frames", content=body, headers=bearer(BOOTSTRAP) | {"Content-Type": kind})
+
+    asyncio.run(send(ndjson(frame(), frame(sequence=1)), NDJSON))
+    asyncio.run(send(b"x", "text/plain"))
+    platform.fail_admit = Overloaded("full", 1.0)
+    asyncio.run(send(ndjson(frame(), frame(sequence=1)), NDJSON))
+    assert [status for status, _ in answers] == [202, 415, 503]
+    assert all(0 < seconds < 60 for _, seconds in answers)
+    assert refused == [2]

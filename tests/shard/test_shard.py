@@ -139,7 +139,7 @@ def test_an_insert_cut_off_by_a_crash_is_finished_with_the_same_token(
     if inserted == "frames":
         monkeypatch.setattr(one._storer._writer, "insert_signals", crash)
     else:
-        monkeypatch.setattr(one._storer, "_tallies", crash)
+        monkeypatch.setattr(one._storer, "_stored", crash)
     with pytest.raises(KeyboardInterrupt):
         one.store_next()
     shutil.copytree(tmp_path / "one", tmp_path / "two")

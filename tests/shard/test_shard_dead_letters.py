@@ -79,7 +79,7 @@ def test_a_ledger_of_an_older_version_has_all_its_dead_letters_stored() -> None:
     ledger = Ledger()
     ledger.restore({"north": older})
     assert ledger.of("north").dead_letters_pending == 0
-    ledger.add({"north": Tally(received=1, dead_lettered=1)})
+    ledger.add({"north": {7: Tally(received=1, dead_lettered=1)}})
     again = Ledger()
     again.restore(ledger.snapshot())
     assert again.of("north").dead_letters_pending == 1

@@ -1,0 +1,130 @@
+"""Every metric of canfleet: name, type, labels, meaning. Nothing is measured that is not in this list.
+
+Ray exports them in Prometheus' text format, with `ray_` before the name. They are brought up to date from counts that
+exist anyway, once a second, or once a request or insert: never once a frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Kind(StrEnum):
+    """What a number does over time."""
+
+    COUNTER = "counter"
+    """It only grows, from zero at the start of the process."""
+    GAUGE = "gauge"
+    """It is what it is now. Counts that a restart does not lose are gauges too: they do not start again at zero."""
+    HISTOGRAM = "histogram"
+    """Observations by size, with their sum and number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        name: with its unit at the end where it has one.
+        kind: its type.
+        labels: names of the labels, in the order in which values are given.
+        meaning: one line for people.
+        bounds: upper bounds of a histogram's buckets.
+    """
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    meaning: str
+    bounds: tuple[float, ...] = ()
+
+
+_OF_FLEET: Final = ("shard", "fleet")
+_OF_SHARD: Final = ("shard",)
+_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+# The ledger, by shard and fleet; the sums over the shards are the totals of /v1/ledger.
+RECEIVED: Final = Metric(
+    "canfleet_ledger_received_frames", Kind.GAUGE, _OF_FLEET, "Frames received; accepted + duplicates + dead letters."
+)
+ACCEPTED: Final = Metric("canfleet_ledger_accepted_frames", Kind.GAUGE, _OF_FLEET, "Frames accepted; stored + pending.")
+DUPLICATES: Final = Metric(
+    "canfleet_ledger_duplicate_frames", Kind.GAUGE, _OF_FLEET, "Frames dropped because they were accepted before."
+)
+DEAD_LETTERED: Final = Metric(
+    "canfleet_ledger_dead_lettered_frames",
+    Kind.GAUGE,
+    _OF_FLEET,
+    "Frames refused for their content, kept as dead letters.",
+)
+STORED: Final = Metric(
+    "canfleet_ledger_stored_frames", Kind.GAUGE, _OF_FLEET, "Accepted frames that ClickHouse has confirmed."
+)
+PENDING: Final = Metric(
+    "canfleet_ledger_pending_frames", Kind.GAUGE, _OF_FLEET, "Accepted frames on their way to ClickHouse."
+)
+# Sequence gaps: what vehicles counted and we never got.
+MISSING: Final = Metric(
+    "canfleet_missing_frames", Kind.GAUGE, _OF_FLEET, "Frames that vehicles counted and that never came."
+)
+# Lags and sizes of a shard.
+BACKLOG: Final = Metric(
+    "canfleet_backlog_bytes", Kind.GAUGE, _OF_SHARD, "Journal bytes that are processed and not in ClickHouse."
+)
+UNPROCESSED: Final = Metric(
+    "canfleet_unprocessed_bytes", Kind.GAUGE, _OF_SHARD, "Committed frames that wait to be decoded, in bytes."
+)
+JOURNAL: Final = Metric("canfleet_journal_bytes", Kind.GAUGE, _OF_SHARD, "Size of the journal on disk.")
+WAREHOUSE_UP: Final = Metric(
+    "canfleet_warehouse_up", Kind.GAUGE, _OF_SHARD, "1 while inserts into ClickHouse succeed, 0 after one that failed."
+)
+INSERT_SECONDS: Final = Metric(
+    "canfleet_insert_seconds",
+    Kind.HISTOGRAM,
+    ("shard", "table"),
+    "How long inserts into ClickHouse took, those that succeeded.",
+    _SECONDS,
+)
+# Requests, as the replicas that take frames in see them; `endpoint` is frames or logs.
+ACKNOWLEDGEMENT_SECONDS: Final = Metric(
+    "canfleet_acknowledgement_seconds",
+    Kind.HISTOGRAM,
+    ("endpoint",),
+    "From a request's headers to its 202, its body's way included.",
+    _SECONDS,
+)
+REFUSED_REQUESTS: Final = Metric(
+    "canfleet_refused_requests", Kind.COUNTER, ("endpoint", "status"), "Requests answered with an error, by status."
+)
+REFUSED_FRAMES: Final = Metric(
+    "canfleet_refused_frames",
+    Kind.COUNTER,
+    ("endpoint",),
+    "Frames of requests that were parsed and then refused for want of room; a log's wait for room counts each time.",
+)
+
+LEDGER: Final = {
+    "received": RECEIVED,
+    "accepted": ACCEPTED,
+    "duplicates": DUPLICATES,
+    "dead_lettered": DEAD_LETTERED,
+    "stored": STORED,
+    "pending": PENDING,
+}
+"""By field of `Tally.as_dict`."""
+
+ALL: Final = (
+    *LEDGER.values(),
+    MISSING,
+    BACKLOG,
+    UNPROCESSED,
+    JOURNAL,
+    WAREHOUSE_UP,
+    INSERT_SECONDS,
+    ACKNOWLEDGEMENT_SECONDS,
+    REFUSED_REQUESTS,
+    REFUSED_FRAMES,
+)
+"""In the order of docs/metrics.md."""

@@ -1,0 +1,28 @@
+"""Readings: a shard's gauges, from counts that it keeps anyway."""
+
+from __future__ import annotations
+
+from pipeline import metrics
+from pipeline.metrics import Metric
+from pipeline.shard.shard import Shard
+
+
+def readings(shard: Shard) -> list[tuple[Metric, tuple[str, ...], float]]:
+    """Every gauge of a shard with the values of its labels. O(fleets + vehicles)."""
+    status = shard.status()
+    with shard.lock:
+        tallies = {fleet: tally.as_dict() for fleet, tally in shard.ledger.fleets().items()}
+        missing = {fleet: shard.gaps.missing(shard.vehicles.indices(fleet)) for fleet in tallies}
+    number = str(shard.number)
+    return [
+        (metrics.BACKLOG, (number,), status["unstored_journal_bytes"]),
+        (metrics.UNPROCESSED, (number,), status["unprocessed_bytes"]),
+        (metrics.JOURNAL, (number,), status["journal_bytes"]),
+        (metrics.WAREHOUSE_UP, (number,), float(status["warehouse_error"] is None)),
+        *((metrics.MISSING, (number, fleet), count) for fleet, count in missing.items()),
+        *(
+            (metric, (number, fleet), counts[name])
+            for fleet, counts in tallies.items()
+            for name, metric in metrics.LEDGER.items()
+        ),
+    ]
