@@ -16,6 +16,7 @@ from pipeline.clickhouse.client import Warehouse
 from pipeline.config import CanfleetConfig
 from pipeline.errors import Overloaded
 from pipeline.keys.record import IssuedKey, KeyRecord, Scope
+from pipeline.lanes.lane import Lane, allowance
 
 _T = TypeVar("_T")
 
@@ -63,17 +64,18 @@ class PlatformClient:
 
     # -- intake -------------------------------------------------------------------------------------------------
 
-    def admit(self, shards: Collection[int], n_bytes: int) -> None:
-        """Refuse a request before any of it is sent, where one of its shards has too much in flight from here.
+    def admit(self, shards: Collection[int], lane: Lane) -> None:
+        """Refuse a request before any work is spent on it, where one of its shards has too much in flight from here.
 
         Raises:
             Overloaded: nothing was accepted.
         """
+        bound = allowance(lane, self.config.shard.max_queued_bytes // 2)
         for shard in shards:
-            if self._in_flight[shard] and self._in_flight[shard] + n_bytes > self.config.shard.max_queued_bytes // 2:
+            if self._in_flight[shard] > bound:
                 raise Overloaded(f"shard {shard} has {self._in_flight[shard] >> 20} MiB in flight", 1.0)
 
-    async def submit(self, shard: int, submission: bytes) -> SubmitResult:
+    async def submit(self, shard: int, submission: bytes, lane: Lane) -> SubmitResult:
         """Make one submission durable in one shard.
 
         Raises:
@@ -82,7 +84,7 @@ class PlatformClient:
         """
         self._in_flight[shard] += len(submission)
         try:
-            return SubmitResult(*await _answer(shard, self._shards[shard].submit.remote(submission)))
+            return SubmitResult(*await _answer(shard, self._shards[shard].submit.remote(submission, lane)))
         finally:
             self._in_flight[shard] -= len(submission)
 

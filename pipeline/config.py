@@ -14,6 +14,8 @@ from pipeline.clickhouse.settings import WarehouseSettings
 from pipeline.dedup.settings import DuplicateSettings
 from pipeline.errors import ConfigError
 from pipeline.frames.limits import FrameLimits
+from pipeline.journal.settings import JournalSettings
+from pipeline.lanes.settings import LaneSettings
 from pipeline.windows.settings import WindowSettings
 
 
@@ -47,9 +49,9 @@ class ShardSettings(_Section):
     shards: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 1) // 2), ge=1)
     """Partition actors: each holds partitions / shards partitions and one journal. Fixed like the partitions."""
     max_queued_bytes: int = 64 << 20
-    """Submissions waiting for their commit; beyond it, requests get 503."""
+    """Submissions waiting for their commit; beyond it, requests get 503 (by lane: `pipeline.lanes.lane.allowance`)."""
     max_unprocessed_bytes: int = 256 << 20
-    """Committed frames that wait for decoding; beyond it, requests get 503."""
+    """Committed frames that wait for decoding; beyond it, likewise."""
     max_cached_bytes: int = 512 << 20
     """Decoded rows that wait for ClickHouse in memory; beyond it they are read again from the journal."""
     flush_interval_s: float = 0.8
@@ -82,6 +84,8 @@ class CanfleetConfig(_Section):
     """Signal databases for every vehicle whose model names none."""
     models: dict[str, ModelSettings] = Field(default_factory=dict)
     shard: ShardSettings = Field(default_factory=ShardSettings)
+    journal: JournalSettings = JournalSettings()
+    lanes: LaneSettings = LaneSettings()
     limits: FrameLimits = FrameLimits()
     duplicates: DuplicateSettings = DuplicateSettings()
     windows: WindowSettings = WindowSettings()

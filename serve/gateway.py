@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Final
 
 from pipeline.frames.body import ARROW, ParsedBody, read_body
+from pipeline.lanes.lane import Lane
 from serve.access import Access
 from serve.asgi import PostEndpoint, Request
 from serve.budget import ByteBudget
@@ -21,6 +22,8 @@ INLINE_TEXT_BYTES: Final = 4 << 10
 """The same for JSON and for compressed bodies, which cost far more a byte."""
 HELD_BYTES: Final = 512 << 20
 """Bodies one replica holds at a time; what comes beyond gets 503."""
+RESERVE_BYTES: Final = HELD_BYTES // 4
+"""Bodies it holds on top of that while it learns whether they are critical, and those that are."""
 
 
 class FramesEndpoint(PostEndpoint):
@@ -30,7 +33,7 @@ class FramesEndpoint(PostEndpoint):
 
     def __init__(self, platform: IntakePlatform) -> None:
         """Take frames in for `platform`, within its configured limits."""
-        super().__init__(ByteBudget(HELD_BYTES))
+        super().__init__(ByteBudget(HELD_BYTES, RESERVE_BYTES))
         self._limits = platform.config.limits
         self._access = Access(platform)
         self._intake = Intake(platform)
@@ -39,12 +42,15 @@ class FramesEndpoint(PostEndpoint):
         """Authenticate, read, parse, submit."""
         key = await self._access.authenticate(request.header(b"authorization"), request.header(b"x-api-key"), "ingest")
         bound = self._limits.max_body_bytes
-        with self.budget.hold(request.declared_length(bound)):
+        with self.budget.hold(request.declared_length(bound)) as held:
             body = await request.body(bound)
             received_at = time.time_ns() // 1000
             parsed = await self._parse(request, body, received_at)
+            lane = self._intake.lane(parsed.frames, received_at)
+            if lane is not Lane.CRITICAL:
+                held.leave_reserve()
             origin = Origin(key.fleet, received_at, request.id, request.traceparent)
-            return asdict(await self._intake.take(origin, parsed.frames, parsed.rejected))
+            return asdict(await self._intake.take(origin, lane, parsed.frames, parsed.rejected))
 
     async def _parse(self, request: Request, body: bytes, now: int) -> ParsedBody:
         content_type = request.header(b"content-type") or ""

@@ -10,7 +10,10 @@ from typing import Final, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from pipeline.decode.databases import load_catalogue
 from pipeline.frames.split import select
+from pipeline.lanes.classify import Classifier
+from pipeline.lanes.lane import Lane
 from pipeline.partitioning import partition_of
 from pipeline.submission import Counts, Submission, encode
 from pipeline.types import I32
@@ -50,10 +53,16 @@ class Intake:
     """Hands frames to the shards of the platform."""
 
     def __init__(self, platform: IntakePlatform) -> None:
-        """Hand frames to the shards of `platform`."""
+        """Hand frames to the shards of `platform`; reads its databases, which say what is critical."""
         self._platform = platform
+        config = platform.config
+        self._classifier = Classifier.of_catalogue(config.lanes, load_catalogue(config.profiles()))
 
-    async def take(self, origin: Origin, frames: pa.RecordBatch, rejected: pa.RecordBatch | None) -> Counts:
+    def lane(self, frames: pa.RecordBatch, received_at: int) -> Lane:
+        """See `Classifier.lane`."""
+        return self._classifier.lane(frames, received_at)
+
+    async def take(self, origin: Origin, lane: Lane, frames: pa.RecordBatch, rejected: pa.RecordBatch | None) -> Counts:
         """Make canonical `frames` and the `rejected` rows durable; returns when all shards have synced them.
 
         Shards are asked concurrently. When one fails after another has accepted its part, the request
@@ -64,14 +73,15 @@ class Intake:
             TimeoutError: a shard did not answer within `SUBMIT_TIMEOUT_S`.
         """
         parts = split(origin.fleet, frames, rejected, self._platform.layout)
-        submissions = {shard: encode(_submission(origin, *part)) for shard, part in parts.items()}
         total = NOTHING
-        if not submissions:
+        if not parts:
             return total
-        self._platform.admit(submissions.keys(), sum(map(len, submissions.values())))
+        # Before the costly part, so that a refusal costs little.
+        self._platform.admit(parts.keys(), lane)
+        submissions = {shard: encode(_submission(origin, *part)) for shard, part in parts.items()}
         async with asyncio.timeout(SUBMIT_TIMEOUT_S):
             results = await asyncio.gather(
-                *(self._platform.submit(shard, submission) for shard, submission in submissions.items()),
+                *(self._platform.submit(shard, submission, lane) for shard, submission in submissions.items()),
                 return_exceptions=True,
             )
         for result in results:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from pipeline.clickhouse.client import Warehouse
 from pipeline.config import CanfleetConfig
 from pipeline.keys.record import IssuedKey, KeyRecord, Scope
+from pipeline.lanes.lane import Lane
 from pipeline.types import I32
 
 
@@ -52,11 +53,11 @@ class IntakePlatform(Protocol):
         """The configuration the platform runs with."""
         ...
 
-    def admit(self, shards: Collection[int], n_bytes: int) -> None:
-        """Raise `Overloaded` when one of `shards` has no room, from what is known locally."""
+    def admit(self, shards: Collection[int], lane: Lane) -> None:
+        """Raise `Overloaded` when one of `shards` has no room for a request of `lane`, from what is known locally."""
         ...
 
-    async def submit(self, shard: int, submission: bytes) -> SubmitResult:
+    async def submit(self, shard: int, submission: bytes, lane: Lane) -> SubmitResult:
         """Make one submission durable in one shard; raises `Overloaded`."""
         ...
 

@@ -30,7 +30,7 @@ LAYERS = [
     {"pipeline.frames", "pipeline.partitioning", "pipeline.keys"},
     {"pipeline.decode"},
     {"pipeline.vehicles", "pipeline.series", "pipeline.dedup", "pipeline.windows", "pipeline.anomalies"},
-    {"pipeline.journal", "pipeline.submission", "pipeline.clickhouse"},
+    {"pipeline.lanes", "pipeline.journal", "pipeline.submission", "pipeline.clickhouse"},
     {"pipeline.config"},
     {"pipeline.shard"},
 ]

@@ -22,6 +22,8 @@ from pipeline.dedup.filter import DuplicateFilter
 from pipeline.errors import Overloaded, WarehouseAway, WarehouseError
 from pipeline.journal import checkpoint
 from pipeline.journal.log import Journal
+from pipeline.journal.space import DiskSpace
+from pipeline.lanes.lane import Lane, allowance
 from pipeline.shard import answers
 from pipeline.shard.anomaly_log import Anomaly, AnomalyLog
 from pipeline.shard.commit import Committer, Receipt
@@ -82,7 +84,8 @@ class Shard:
         self._clock = clock
         self._fingerprint = f"{_STATE_LAYOUT}/{ROW_LAYOUT}/{catalogue.fingerprint}/{config.windows.model_dump_json()}"
         self._folder: Path = config.data_dir / "shards" / str(number)
-        self._journal = Journal.open(self._folder / "journal")
+        self._journal = Journal.open(self._folder / "journal", config.journal.segment_bytes)
+        self._space = DiskSpace(self._journal.directory, config.journal, lambda: self._journal.size_bytes)
         journal_lock = threading.Lock()
         self.lock = threading.Lock()
         self.vehicles = VehicleIndex()
@@ -133,15 +136,23 @@ class Shard:
 
     # -- intake -------------------------------------------------------------------------------------------------
 
-    def commit(self, submissions: Sequence[bytes]) -> list[Receipt]:
-        """Make submissions durable and queue their frames for processing; one caller at a time.
+    def admit(self, lane: Lane) -> None:
+        """Whether there is room for a request of `lane`: in memory for what waits to be processed, and on the disk.
 
         Raises:
-            Overloaded: too much waits to be processed; nothing was accepted.
+            Overloaded: there is none; the message says of what.
+            JournalError: the disk does not answer.
+        """
+        if self._unprocessed_bytes > allowance(lane, self._config.shard.max_unprocessed_bytes):
+            raise Overloaded(f"{self.name}: {self._unprocessed_bytes >> 20} MiB wait to be processed", 1.0)
+        self._space.check(lane)
+
+    def commit(self, submissions: Sequence[bytes]) -> list[Receipt]:
+        """Make submissions durable and queue their frames for processing; one caller at a time, after `admit`.
+
+        Raises:
             JournalError: the disk refused; nothing was accepted.
         """
-        if self._unprocessed_bytes > self._config.shard.max_unprocessed_bytes:
-            raise Overloaded(f"{self.name}: {self._unprocessed_bytes >> 20} MiB wait to be processed", 1.0)
         group, receipts = self._committer.commit(submissions)
         self._unprocessed_bytes += group.n_bytes
         self._unprocessed.put(group)
