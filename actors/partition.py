@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
@@ -15,6 +16,9 @@ from pipeline.lanes.lane import Lane
 from pipeline.shard.shard import Shard
 
 _T = TypeVar("_T")
+_SWITCH_S: Final = 0.0005
+"""How long a thread may hold the interpreter while another waits for it; Python's 5 ms, several times in one commit,
+would be most of an acknowledgement."""
 _NEWEST: Final = (1 << 63) - 1
 
 
@@ -26,6 +30,7 @@ class PartitionActor:
 
     def __init__(self, number: int, config: CanfleetConfig) -> None:
         """Open the shard and start its loops; ready when this returns."""
+        sys.setswitchinterval(_SWITCH_S)
         catalogue = load_catalogue(config.profiles())
         self._shard = Shard(number, config, catalogue, Warehouse.connect(config.clickhouse))
         self._commits = GroupCommit(self._shard.admit, self._shard.commit, config.shard.max_queued_bytes)

@@ -48,9 +48,9 @@ class ShardSettings(_Section):
     """Logical partitions, fixed when a data directory is created."""
     shards: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 1) // 2), ge=1)
     """Partition actors: each holds partitions / shards partitions and one journal. Fixed like the partitions."""
-    max_queued_bytes: int = 64 << 20
+    max_queued_bytes: int = 16 << 20
     """Submissions waiting for their commit; beyond it, requests get 503 (by lane: `pipeline.lanes.lane.allowance`)."""
-    max_unprocessed_bytes: int = 256 << 20
+    max_unprocessed_bytes: int = 64 << 20
     """Committed frames that wait for decoding; beyond it, likewise."""
     max_cached_bytes: int = 512 << 20
     """Decoded rows that wait for ClickHouse in memory; beyond it they are read again from the journal."""

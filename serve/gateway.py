@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Final
 
@@ -20,6 +22,8 @@ INLINE_BYTES: Final = 256 << 10
 """Plain Arrow bodies up to this size are parsed on the event loop: handing them to a thread costs more."""
 INLINE_TEXT_BYTES: Final = 4 << 10
 """The same for JSON and for compressed bodies, which cost far more a byte."""
+WAITING_BYTES: Final = 32 << 20
+"""Bodies above `INLINE_BYTES` that wait to be parsed; what comes beyond gets 503, before any work is spent on it."""
 HELD_BYTES: Final = 512 << 20
 """Bodies one replica holds at a time; what comes beyond gets 503."""
 RESERVE_BYTES: Final = HELD_BYTES // 4
@@ -37,6 +41,9 @@ class FramesEndpoint(PostEndpoint):
         self._limits = platform.config.limits
         self._access = Access(platform)
         self._intake = Intake(platform)
+        # Few threads: more would not parse faster, and take the cores from small requests and from the shards.
+        self._parsers = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), "parse")
+        self._waiting = ByteBudget(WAITING_BYTES)
 
     async def post(self, request: Request) -> Mapping[str, object]:
         """Authenticate, read, parse, submit."""
@@ -58,4 +65,8 @@ class FramesEndpoint(PostEndpoint):
         cheap = INLINE_BYTES if encoding is None and content_type.startswith(ARROW) else INLINE_TEXT_BYTES
         if len(body) <= cheap:
             return read_body(body, content_type, encoding, self._limits, now)
-        return await asyncio.to_thread(read_body, body, content_type, encoding, self._limits, now)
+        if len(body) <= INLINE_BYTES:
+            return await asyncio.to_thread(read_body, body, content_type, encoding, self._limits, now)
+        with self._waiting.hold(len(body)):
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._parsers, read_body, body, content_type, encoding, self._limits, now)

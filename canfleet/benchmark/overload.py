@@ -16,12 +16,12 @@ import pyarrow as pa
 
 from canfleet import api
 from canfleet.benchmark.load import BATCH, Target
-from canfleet.benchmark.processes import PARTITIONS, family
+from canfleet.benchmark.processes import PARTITIONS, Meter, family
 from canfleet.benchmark.recording import Recording, Traffic
 from canfleet.benchmark.verify import Store, checks, wait_until
 from pipeline.errors import CanfleetError
 from pipeline.frames.schema import TIMESTAMP
-from simulator.body import arrow_stream
+from simulator.body import Body, arrow_stream
 from simulator.fleet import warm_up
 from simulator.latency import LatencyHistogram
 from simulator.sender import ARROW_STREAM
@@ -30,7 +30,8 @@ CRITICAL_ID: Final = 128
 """`Diagnostics`, which the simulator's database marks as critical."""
 CRITICAL_FRAMES: Final = 50
 CRITICAL_PER_S: Final = 20
-_CONNECTIONS: Final = 16
+_CONNECTIONS: Final = 256
+"""So many that the platform decides what is refused, and not a client that waits."""
 _STORE_TIMEOUT_S: Final = 180.0
 _FIRST_S: Final = 5.0
 
@@ -67,6 +68,7 @@ async def _measure(target: Target, traffic: Traffic) -> dict[str, Any]:
     warm_up()
     store = await asyncio.to_thread(Store, target.clickhouse)
     normal, critical = Answers(), Answers()
+    meter = Meter(target.pid)
     headers = {"Authorization": f"Bearer {target.key}", "Content-Type": ARROW_STREAM}
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
     try:
@@ -74,12 +76,14 @@ async def _measure(target: Target, traffic: Traffic) -> dict[str, Any]:
             address = f"{target.url.rstrip('/')}/v1/frames"
             recording = await asyncio.to_thread(Recording, traffic, BATCH)
             await asyncio.sleep(recording.starts_in_s())
+            meter.start()
             began = time.monotonic()
             async with _memory(target.pid) as memory, asyncio.TaskGroup() as tasks:
                 trickle = tasks.create_task(_trickle(session, address, critical))
                 await _flood(session, address, recording, normal)
                 trickle.cancel()
             took_s = time.monotonic() - began
+            meter.stop()
         accepted = normal.accepted + critical.accepted
         stored_after_s = await asyncio.to_thread(_wait_until_stored, target, store, accepted)
         counts = await asyncio.to_thread(store.counts)
@@ -92,6 +96,7 @@ async def _measure(target: Target, traffic: Traffic) -> dict[str, Any]:
             "normal": normal.as_json(),
             "critical": critical.as_json(),
             "partition_memory": memory_summary(memory),
+            "processes": meter.report(normal.accepted + critical.accepted),
             "stored_after_s": stored_after_s,
             "accepted": accepted,
             "counts": counts,
@@ -102,19 +107,22 @@ async def _measure(target: Target, traffic: Traffic) -> dict[str, Any]:
 
 
 async def _flood(session: aiohttp.ClientSession, address: str, recording: Recording, answers: Answers) -> None:
-    """Send what is due, over several connections; a connection that is late sends at once."""
-    requests = recording.requests()
+    """Send each request when it is due, whether or not those before it are answered."""
     clock = asyncio.get_running_loop().time
     start = clock() + recording.starts_in_s()
+    free = asyncio.Semaphore(_CONNECTIONS)
 
-    async def work() -> None:
-        for after_s, body in requests:
-            await asyncio.sleep(max(0.0, start + after_s - clock()))
-            await _post(session, address, body.content, body.frames, start + after_s, answers)
+    async def send(body: Body, due: float) -> None:
+        try:
+            await _post(session, address, body.content, body.frames, due, answers)
+        finally:
+            free.release()
 
     async with asyncio.TaskGroup() as tasks:
-        for _ in range(_CONNECTIONS):
-            tasks.create_task(work())
+        for after_s, body in recording.requests():
+            await asyncio.sleep(max(0.0, start + after_s - clock()))
+            await free.acquire()
+            tasks.create_task(send(body, start + after_s))
 
 
 async def _trickle(session: aiohttp.ClientSession, address: str, answers: Answers) -> None:

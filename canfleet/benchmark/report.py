@@ -197,6 +197,7 @@ def print_overload(console: Console, run: dict[str, Any]) -> None:
     )
     for name, holds in run["checks"].items():
         console.print(f"  {'ok  ' if holds else '[red]FAIL[/red]'} {name}")
+    _print_processes(console, run)
 
 
 def _print_kinds(console: Console, detection: dict[str, Any]) -> None:

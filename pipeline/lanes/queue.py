@@ -63,13 +63,21 @@ class AgeingQueue(Generic[T]):
     def take(self, most_bytes: int) -> list[Entry[T]]:
         """Remove the first entries, `most_bytes` of them or the first one alone. O(log entries) for each.
 
+        Where a critical one is first, only the critical ones behind it come along: what shares its fate would only
+        delay it.
+
         Returns:
             The entries in order; none where nothing waits.
         """
         taken: list[Entry[T]] = []
         size = 0
-        while self._heap and (not taken or size + self._heap[0].n_bytes <= most_bytes):
+        while self._heap and (not taken or self._joins(taken[0], self._heap[0], most_bytes - size)):
             taken.append(heapq.heappop(self._heap))
             size += taken[-1].n_bytes
         self.n_bytes -= size
         return taken
+
+    @staticmethod
+    def _joins(first: Entry[T], candidate: Entry[T], room: int) -> bool:
+        alone = first.lane is Lane.CRITICAL and candidate.lane is not Lane.CRITICAL
+        return candidate.n_bytes <= room and not alone
