@@ -13,7 +13,7 @@ from pipeline.lanes.lane import Lane
 from pipeline.lanes.queue import AgeingQueue, Entry
 from pipeline.shard.commit import Receipt
 
-GROUP_BYTES: Final = 512 << 10
+GROUP_BYTES: Final = 256 << 10
 """Most bytes of one group: what a critical request has before it is the rest of the group under way."""
 
 _Waiting: TypeAlias = tuple[bytes, "asyncio.Future[Receipt]"]

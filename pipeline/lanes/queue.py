@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 import time
+from collections import deque
 from collections.abc import Callable
-from itertools import count
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from pipeline.errors import Overloaded
@@ -13,28 +12,37 @@ from pipeline.lanes.lane import Lane, fits
 
 T = TypeVar("T")
 
-DELAY_S: Final = {Lane.CRITICAL: 0.0, Lane.LIVE: 0.25, Lane.BACKFILL: 5.0}
+DELAY_S: Final = {Lane.CRITICAL: 0.0, Lane.LIVE: 2.0, Lane.BACKFILL: 10.0}
 """An entry is ranked as if it had come so much later than it did."""
+LONGEST_WAIT_S: Final = {Lane.CRITICAL: 5.0, Lane.LIVE: 1.0, Lane.BACKFILL: 3.0}
+"""While the first entry of a lane has waited so long, the lane takes no more: a refusal at once is worth more."""
 
 
 class Entry(NamedTuple, Generic[T]):
-    """What waits: its rank in seconds on the queue's clock, then its number, which keeps equal ranks in order."""
+    """What waits."""
 
-    rank: float
-    number: int
     lane: Lane
+    arrival: float
     n_bytes: int
     item: T
+
+    @property
+    def rank(self) -> tuple[float, Lane]:
+        """Least first: when it counts as having come, in seconds on the queue's clock; the more urgent of equals."""
+        return self.arrival + DELAY_S[self.lane], self.lane
 
 
 class AgeingQueue(Generic[T]):
     """Entries in the order of arrival plus the delay of their lane. For one thread.
 
-    A critical entry goes before every live one that came less than 0.25 s earlier. A live entry that has waited longer
+    A critical entry goes before every live one that came less than 2 s earlier. A live entry that has waited longer
     than that goes before critical ones that come now: whatever arrives, only what came up to one delay after an entry
     can be taken before it. With an empty queue nobody waits: a rank orders, it does not hold back.
 
-    The bytes that wait are bounded; each lane is let in up to its `allowance` of the bound.
+    Inside a lane, order of arrival and order of rank are the same. So each lane is a plain FIFO, and the first entry of
+    all is the least of three: every operation is O(1) an entry.
+
+    What waits is bounded: in bytes, where each lane is let in up to its `allowance`, and in time.
     """
 
     def __init__(self, bound: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -42,26 +50,30 @@ class AgeingQueue(Generic[T]):
         self.bound: Final = bound
         self.n_bytes = 0
         self._clock = clock
-        self._heap: list[Entry[T]] = []
-        self._numbers = count()
+        self._lanes: Final[dict[Lane, deque[Entry[T]]]] = {lane: deque() for lane in Lane}
 
     def __len__(self) -> int:
         """How many entries wait."""
-        return len(self._heap)
+        return sum(map(len, self._lanes.values()))
 
     def push(self, lane: Lane, n_bytes: int, item: T) -> None:
-        """Let `item` of `n_bytes` wait. O(log entries).
+        """Let `item` of `n_bytes` wait.
 
         Raises:
-            Overloaded: there is no room for it in its lane.
+            Overloaded: its lane has no room for it, or waits too long already.
         """
-        if not fits(lane, self.n_bytes, n_bytes, self.bound):
-            raise Overloaded(f"{self.n_bytes >> 20} MiB wait to be made durable, no more {lane.name.lower()} requests")
+        now, waiting = self._clock(), self._lanes[lane]
+        waited = now - waiting[0].arrival if waiting else 0.0
+        if waited > LONGEST_WAIT_S[lane] or not fits(lane, self.n_bytes, n_bytes, self.bound):
+            raise Overloaded(
+                f"{len(waiting)} {lane.name.lower()} requests wait to be made durable, the first for {waited:.1f} s; "
+                f"{self.n_bytes >> 10} KiB wait in all"
+            )
         self.n_bytes += n_bytes
-        heapq.heappush(self._heap, Entry(self._clock() + DELAY_S[lane], next(self._numbers), lane, n_bytes, item))
+        waiting.append(Entry(lane, now, n_bytes, item))
 
     def take(self, most_bytes: int) -> list[Entry[T]]:
-        """Remove the first entries, `most_bytes` of them or the first one alone. O(log entries) for each.
+        """Remove the first entries, `most_bytes` of them or the first one alone.
 
         Where a critical one is first, only the critical ones behind it come along: what shares its fate would only
         delay it.
@@ -71,13 +83,14 @@ class AgeingQueue(Generic[T]):
         """
         taken: list[Entry[T]] = []
         size = 0
-        while self._heap and (not taken or self._joins(taken[0], self._heap[0], most_bytes - size)):
-            taken.append(heapq.heappop(self._heap))
-            size += taken[-1].n_bytes
+        while (first := self._first()) is not None:
+            alone = taken and taken[0].lane is Lane.CRITICAL and first.lane is not Lane.CRITICAL
+            if taken and (alone or size + first.n_bytes > most_bytes):
+                break
+            taken.append(self._lanes[first.lane].popleft())
+            size += first.n_bytes
         self.n_bytes -= size
         return taken
 
-    @staticmethod
-    def _joins(first: Entry[T], candidate: Entry[T], room: int) -> bool:
-        alone = first.lane is Lane.CRITICAL and candidate.lane is not Lane.CRITICAL
-        return candidate.n_bytes <= room and not alone
+    def _first(self) -> Entry[T] | None:
+        return min((lane[0] for lane in self._lanes.values() if lane), key=lambda entry: entry.rank, default=None)
