@@ -101,7 +101,8 @@ class Shard:
             self.name, self._journal, journal_lock, warehouse, catalogue, self.vehicles, decoder, config.shard
         )
         self._unprocessed: queue.Queue[Group | None] = queue.Queue()
-        self._unprocessed_bytes = 0
+        # Two counters, each written by one thread: one that both change would lose updates between them.
+        self._committed_bytes = self._processed_bytes = 0
         self._processed_to = self._journal.start
         self._truncate_to = self._journal.start
         self._stopping = threading.Event()
@@ -154,9 +155,13 @@ class Shard:
             JournalError: the disk refused; nothing was accepted.
         """
         group, receipts = self._committer.commit(submissions)
-        self._unprocessed_bytes += group.n_bytes
+        self._committed_bytes += group.n_bytes
         self._unprocessed.put(group)
         return receipts
+
+    @property
+    def _unprocessed_bytes(self) -> int:
+        return self._committed_bytes - self._processed_bytes
 
     # -- processing ---------------------------------------------------------------------------------------------
 
@@ -175,7 +180,7 @@ class Shard:
             self.rate.add(self._clock(), {fleet: tally.accepted for fleet, tally in group.tallies.items()})
             self._processed_to = group.end
             changed = self.anomaly_log.cursor != before
-        self._unprocessed_bytes -= group.n_bytes
+        self._processed_bytes += group.n_bytes
         self._storer.offer(Processed(group, values))
         if changed:
             self.on_anomaly()
