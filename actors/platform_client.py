@@ -70,7 +70,7 @@ class PlatformClient:
         Raises:
             Overloaded: nothing was accepted.
         """
-        bound = allowance(lane, self.config.shard.max_queued_bytes // 2)
+        bound = allowance(lane, self.config.shard.max_in_flight_bytes)
         for shard in shards:
             if self._in_flight[shard] > bound:
                 raise Overloaded(f"shard {shard} has {self._in_flight[shard] >> 20} MiB in flight", 1.0)

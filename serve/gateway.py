@@ -22,7 +22,7 @@ INLINE_BYTES: Final = 256 << 10
 """Plain Arrow bodies up to this size are parsed on the event loop: handing them to a thread costs more."""
 INLINE_TEXT_BYTES: Final = 4 << 10
 """The same for JSON and for compressed bodies, which cost far more a byte."""
-WAITING_BYTES: Final = 32 << 20
+WAITING_BYTES: Final = 16 << 20
 """Bodies above `INLINE_BYTES` that wait to be parsed; what comes beyond gets 503, before any work is spent on it."""
 HELD_BYTES: Final = 512 << 20
 """Bodies one replica holds at a time; what comes beyond gets 503."""
@@ -67,6 +67,8 @@ class FramesEndpoint(PostEndpoint):
             return read_body(body, content_type, encoding, self._limits, now)
         if len(body) <= INLINE_BYTES:
             return await asyncio.to_thread(read_body, body, content_type, encoding, self._limits, now)
+        # A large body is hardly critical, and concerns every shard: where live requests find no room, none is read.
+        self._intake.admit_anywhere(Lane.LIVE)
         with self._waiting.hold(len(body)):
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._parsers, read_body, body, content_type, encoding, self._limits, now)

@@ -62,6 +62,10 @@ class Intake:
         """See `Classifier.lane`."""
         return self._classifier.lane(frames, received_at)
 
+    def admit_anywhere(self, lane: Lane) -> None:
+        """Raise Overloaded where any shard has no room for a request of `lane`."""
+        self._platform.admit(range(self._platform.layout.shards), lane)
+
     async def take(self, origin: Origin, lane: Lane, frames: pa.RecordBatch, rejected: pa.RecordBatch | None) -> Counts:
         """Make canonical `frames` and the `rejected` rows durable; returns when all shards have synced them.
 
