@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Collection, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -75,14 +75,17 @@ class PlatformClient:
             if self._in_flight[shard] > bound:
                 raise Overloaded(f"shard {shard} has {self._in_flight[shard] >> 20} MiB in flight", 1.0)
 
-    async def submit(self, shard: int, submission: bytes, lane: Lane) -> SubmitResult:
-        """Make one submission durable in one shard.
+    def submit(self, shard: int, submission: bytes, lane: Lane) -> Coroutine[None, None, SubmitResult]:
+        """Make one submission durable in one shard. It counts as in flight from the call on; await what comes back.
 
         Raises:
             Overloaded: its queue is full, or it is away; send the same again later.
             JournalError: its disk refused.
         """
         self._in_flight[shard] += len(submission)
+        return self._submitted(shard, submission, lane)
+
+    async def _submitted(self, shard: int, submission: bytes, lane: Lane) -> SubmitResult:
         try:
             return SubmitResult(*await _answer(shard, self._shards[shard].submit.remote(submission, lane)))
         finally:

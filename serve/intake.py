@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -21,6 +23,9 @@ from serve.platform import IntakePlatform, Layout
 
 SUBMIT_TIMEOUT_S: Final = 30.0
 """A shard that has not committed by then counts as away; the client may send again."""
+
+_INLINE_BYTES: Final = 32 << 10
+"""Batches up to this size are encoded on the event loop; larger ones are compressed, which takes a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ class Intake:
     def __init__(self, platform: IntakePlatform) -> None:
         """Hand frames to the shards of `platform`; reads its databases, which say what is critical."""
         self._platform = platform
+        self._encoders = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), "encode")
         config = platform.config
         self._classifier = Classifier.of_catalogue(config.lanes, load_catalogue(config.profiles()))
 
@@ -80,14 +86,16 @@ class Intake:
         total = NOTHING
         if not parts:
             return total
-        # Before the costly part, so that a refusal costs little.
+        # Before the costly part, so that a refusal costs little, and after it, since others went on meanwhile.
         self._platform.admit(parts.keys(), lane)
-        submissions = {shard: encode(_submission(origin, *part)) for shard, part in parts.items()}
+        if frames.nbytes <= _INLINE_BYTES:
+            submissions = _encoded(origin, parts)
+        else:
+            submissions = await asyncio.get_running_loop().run_in_executor(self._encoders, _encoded, origin, parts)
+            self._platform.admit(parts.keys(), lane)
+        calls = [self._platform.submit(shard, submission, lane) for shard, submission in submissions.items()]
         async with asyncio.timeout(SUBMIT_TIMEOUT_S):
-            results = await asyncio.gather(
-                *(self._platform.submit(shard, submission, lane) for shard, submission in submissions.items()),
-                return_exceptions=True,
-            )
+            results = await asyncio.gather(*calls, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
@@ -116,6 +124,10 @@ def split(fleet: str, frames: pa.RecordBatch, rejected: pa.RecordBatch | None, l
         carrier = next(iter(parts), zlib.crc32(fleet.encode()) % layout.shards)
         parts[carrier] = (parts[carrier][0] if carrier in parts else frames, rejected)
     return parts
+
+
+def _encoded(origin: Origin, parts: dict[int, Part]) -> dict[int, bytes]:
+    return {shard: encode(_submission(origin, *part)) for shard, part in parts.items()}
 
 
 def _submission(origin: Origin, frames: pa.RecordBatch, rejected: pa.RecordBatch | None) -> Submission:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Coroutine, Iterable
 from typing import Any, Protocol
 
 from pipeline.clickhouse.client import Warehouse
@@ -57,8 +57,8 @@ class IntakePlatform(Protocol):
         """Raise `Overloaded` when one of `shards` has no room for a request of `lane`, from what is known locally."""
         ...
 
-    async def submit(self, shard: int, submission: bytes, lane: Lane) -> SubmitResult:
-        """Make one submission durable in one shard; raises `Overloaded`."""
+    def submit(self, shard: int, submission: bytes, lane: Lane) -> Coroutine[None, None, SubmitResult]:
+        """Make one submission durable in one shard, in flight from the call on; awaiting raises `Overloaded`."""
         ...
 
     async def keys(self, known_version: int) -> tuple[int, list[KeyRecord]] | None:
