@@ -27,6 +27,9 @@ _SERVICE: Final[dict[str, Any]] = {
     "namespace": names.NAMESPACE,
 }
 
+_CALLS: Final = 10_000
+"""Calls a partition actor has under way at most: so many that its queue, bounded in bytes, decides whom it refuses."""
+
 
 def start_platform(config: CanfleetConfig, bootstrap_key: str | None) -> PlatformClient:
     """Start ClickHouse (unless `clickhouse.url` names one), migrate it, and start directory and partition actors.
@@ -45,7 +48,9 @@ def start_platform(config: CanfleetConfig, bootstrap_key: str | None) -> Platfor
     directory = ray.remote(DirectoryActor).options(name=names.DIRECTORY, **_SERVICE).remote(config, bootstrap_key)
     _, layout = ray.get(directory.describe.remote())
     shards = [
-        ray.remote(PartitionActor).options(name=names.partition_actor(number), **_SERVICE).remote(number, config)
+        ray.remote(PartitionActor)
+        .options(name=names.partition_actor(number), max_concurrency=_CALLS, **_SERVICE)
+        .remote(number, config)
         for number in range(layout.shards)
     ]
     ray.get([shard.status.remote() for shard in shards])

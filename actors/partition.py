@@ -3,93 +3,56 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from actors.group_commit import GroupCommit
 from actors.metrics import Metrics
 from pipeline.clickhouse.client import Warehouse
 from pipeline.config import CanfleetConfig
 from pipeline.decode.databases import load_catalogue
-from pipeline.errors import Overloaded
+from pipeline.lanes.lane import Lane
 from pipeline.metrics import INSERT_SECONDS
 from pipeline.shard import account_answers
 from pipeline.shard.readings import readings
 from pipeline.shard.shard import Shard
 
 _T = TypeVar("_T")
+_SWITCH_S: Final = 0.0005
+"""How long a thread may hold the interpreter while another waits for it; Python's 5 ms, several times in one commit,
+would be most of an acknowledgement."""
 _NEWEST: Final = (1 << 63) - 1
 
 
 class PartitionActor:
-    """Holds one shard. An async actor: the commit runs in one thread, answers in another, and neither blocks `submit`.
+    """Holds one shard. An async actor: the commit runs in one thread, answers in others, and neither blocks `submit`.
 
     Ray restarts it after a crash, and the shard then recovers from its journal.
     """
 
     def __init__(self, number: int, config: CanfleetConfig) -> None:
         """Open the shard and start its loops; ready when this returns."""
-        self._config = config
+        sys.setswitchinterval(_SWITCH_S)
         catalogue = load_catalogue(config.profiles())
         warehouse = Warehouse.connect(config.clickhouse)
         metrics, label = Metrics(), str(number)
         warehouse.on_insert = lambda table, seconds: metrics.observe(INSERT_SECONDS, (label, table), seconds)
         self._shard = Shard(number, config, catalogue, warehouse)
-        self._commits = ThreadPoolExecutor(1, "commit")
+        self._commits = GroupCommit(self._shard.admit, self._shard.commit, config.shard.max_queued_bytes)
         self._answers = ThreadPoolExecutor(2, "answer")
-        self._waiting: list[tuple[bytes, asyncio.Future[tuple[int, int, int]]]] = []
-        self._waiting_bytes = 0
-        self._committing: asyncio.Task[None] | None = None
         self._waiters: set[asyncio.Future[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._draining = False
         self._shard.on_anomaly = self._announce
         self._shard.start()
         metrics.keep_up(partial(readings, self._shard), f"{self._shard.name}-metrics")
 
-    async def submit(self, submission: bytes) -> tuple[int, int, int]:
-        """Make a submission durable: rows accepted, duplicate, dead-lettered.
-
-        Whatever arrives while a commit is under way becomes the next group and shares its fsync.
-
-        Raises:
-            Overloaded: the queue is full or the shard drains; nothing was accepted.
-            JournalError: the disk refused; nothing was accepted.
-        """
-        if self._draining:
-            raise Overloaded(f"{self._shard.name} is shutting down", 2.0)
-        if self._waiting_bytes + len(submission) > self._config.shard.max_queued_bytes and self._waiting:
-            raise Overloaded(f"{self._shard.name}: {self._waiting_bytes >> 20} MiB wait for their commit", 1.0)
-        result: asyncio.Future[tuple[int, int, int]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((submission, result))
-        self._waiting_bytes += len(submission)
-        if self._committing is None:
-            self._committing = asyncio.create_task(self._commit_all())
-        return await result
-
-    async def _commit_all(self) -> None:
-        try:
-            while self._waiting:
-                group, self._waiting = self._waiting, []
-                await self._commit(group)
-        finally:
-            self._committing = None
-
-    async def _commit(self, group: list[tuple[bytes, asyncio.Future[tuple[int, int, int]]]]) -> None:
-        submissions = [submission for submission, _ in group]
-        try:
-            receipts = await asyncio.get_running_loop().run_in_executor(self._commits, self._shard.commit, submissions)
-        except Exception as error:  # noqa: BLE001 handed to every caller of the group
-            for _, result in group:
-                if not result.done():
-                    result.set_exception(error)
-        else:
-            for (_, result), receipt in zip(group, receipts, strict=True):
-                if not result.done():
-                    result.set_result((receipt.accepted, receipt.duplicates, receipt.dead_lettered))
-        finally:
-            self._waiting_bytes -= sum(map(len, submissions))
+    async def submit(self, submission: bytes, lane: Lane) -> tuple[int, int, int]:
+        """Make a submission durable: rows accepted, duplicate, dead-lettered. Raises as `GroupCommit.submit` does."""
+        receipt = await self._commits.submit(submission, lane)
+        return receipt.accepted, receipt.duplicates, receipt.dead_lettered
 
     async def latest(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
         """Latest value of every signal of a vehicle."""
@@ -147,9 +110,7 @@ class PartitionActor:
 
     async def drain(self, timeout_s: float) -> bool:
         """Refuse new work, finish what is in flight, checkpoint; whether everything reached ClickHouse."""
-        self._draining = True
-        while self._committing is not None:
-            await asyncio.sleep(0.01)
+        await self._commits.drain()
         return await self._answer(lambda: self._shard.close(timeout_s=timeout_s))
 
     async def _answer(self, function: Callable[..., _T], *arguments: Any) -> _T:  # noqa: ANN401

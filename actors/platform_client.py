@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Collection, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -19,6 +19,7 @@ from pipeline.clickhouse.dead_letters import DeadLetters
 from pipeline.config import CanfleetConfig
 from pipeline.errors import Overloaded, WarehouseError
 from pipeline.keys.record import IssuedKey, KeyRecord, Scope
+from pipeline.lanes.lane import Lane, allowance
 from pipeline.shard.ledger import merged
 
 _T = TypeVar("_T")
@@ -73,26 +74,30 @@ class PlatformClient:
 
     # -- intake -------------------------------------------------------------------------------------------------
 
-    def admit(self, shards: Collection[int], n_bytes: int) -> None:
-        """Refuse a request before any of it is sent, where one of its shards has too much in flight from here.
+    def admit(self, shards: Collection[int], lane: Lane) -> None:
+        """Refuse a request before any work is spent on it, where one of its shards has too much in flight from here.
 
         Raises:
             Overloaded: nothing was accepted.
         """
+        bound = allowance(lane, self.config.shard.max_in_flight_bytes)
         for shard in shards:
-            if self._in_flight[shard] and self._in_flight[shard] + n_bytes > self.config.shard.max_queued_bytes // 2:
+            if self._in_flight[shard] > bound:
                 raise Overloaded(f"shard {shard} has {self._in_flight[shard] >> 20} MiB in flight", 1.0)
 
-    async def submit(self, shard: int, submission: bytes) -> SubmitResult:
-        """Make one submission durable in one shard.
+    def submit(self, shard: int, submission: bytes, lane: Lane) -> Coroutine[None, None, SubmitResult]:
+        """Make one submission durable in one shard. It counts as in flight from the call on; await what comes back.
 
         Raises:
             Overloaded: its queue is full, or it is away; send the same again later.
             JournalError: its disk refused.
         """
         self._in_flight[shard] += len(submission)
+        return self._submitted(shard, submission, lane)
+
+    async def _submitted(self, shard: int, submission: bytes, lane: Lane) -> SubmitResult:
         try:
-            return SubmitResult(*await _answer(shard, self._shards[shard].submit.remote(submission)))
+            return SubmitResult(*await _answer(shard, self._shards[shard].submit.remote(submission, lane)))
         finally:
             self._in_flight[shard] -= len(submission)
 

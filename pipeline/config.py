@@ -14,6 +14,8 @@ from pipeline.clickhouse.settings import WarehouseSettings
 from pipeline.dedup.settings import DuplicateSettings
 from pipeline.errors import ConfigError
 from pipeline.frames.limits import FrameLimits
+from pipeline.journal.settings import JournalSettings
+from pipeline.lanes.settings import LaneSettings
 from pipeline.windows.settings import WindowSettings
 
 
@@ -46,10 +48,13 @@ class ShardSettings(_Section):
     """Logical partitions, fixed when a data directory is created."""
     shards: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 1) // 2), ge=1)
     """Partition actors: each holds partitions / shards partitions and one journal. Fixed like the partitions."""
-    max_queued_bytes: int = 64 << 20
-    """Submissions waiting for their commit; beyond it, requests get 503."""
-    max_unprocessed_bytes: int = 256 << 20
-    """Committed frames that wait for decoding; beyond it, requests get 503."""
+    max_in_flight_bytes: int = 2 << 20
+    """Submissions on their way from one gateway to one shard and not yet answered; beyond it, requests get 503. Of
+    5,000 frames about 90 KB are sent: it is enough for a million frames per second at 100 ms."""
+    max_queued_bytes: int = 16 << 20
+    """Submissions waiting for their commit; beyond it, requests get 503 (by lane: `pipeline.lanes.lane.allowance`)."""
+    max_unprocessed_bytes: int = 64 << 20
+    """Committed frames that wait for decoding; beyond it, likewise."""
     max_cached_bytes: int = 512 << 20
     """Decoded rows that wait for ClickHouse in memory; beyond it they are read again from the journal."""
     flush_interval_s: float = 0.8
@@ -89,6 +94,8 @@ class CanfleetConfig(_Section):
     """Signal databases for every vehicle whose model names none."""
     models: dict[str, ModelSettings] = Field(default_factory=dict)
     shard: ShardSettings = Field(default_factory=ShardSettings)
+    journal: JournalSettings = JournalSettings()
+    lanes: LaneSettings = LaneSettings()
     limits: FrameLimits = FrameLimits()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
     duplicates: DuplicateSettings = DuplicateSettings()

@@ -59,7 +59,8 @@ async def replay(
     parsed = await asyncio.to_thread(read_letters, ids, payloads, limits, origin.received_at)
     # A frame that ClickHouse refused was accepted before: dropped as a duplicate it would never be stored.
     refused = pc.any(pc.equal(page.letters["stage"], REFUSED_STAGE)).as_py()
-    counts = await intake.take(replace(origin, verify=bool(refused)), parsed.frames, None)
+    lane = intake.lane(parsed.frames, origin.received_at)
+    counts = await intake.take(replace(origin, verify=bool(refused)), lane, parsed.frames, None)
     failed = [
         {"id": row["payload"], "stage": row["stage"], "reason": row["reason"], "meaning": meaning_of(row["reason"])}
         for row in parsed.rejected.to_pylist()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Final
 
 from pipeline.errors import Overloaded
 from pipeline.frames.body import ARROW, ParsedBody, read_body
+from pipeline.lanes.lane import Lane
 from serve.access import Access
 from serve.asgi import PostEndpoint, Request
 from serve.budget import ByteBudget
@@ -20,8 +23,12 @@ INLINE_BYTES: Final = 256 << 10
 """Plain Arrow bodies up to this size are parsed on the event loop: handing them to a thread costs more."""
 INLINE_TEXT_BYTES: Final = 4 << 10
 """The same for JSON and for compressed bodies, which cost far more a byte."""
+WAITING_BYTES: Final = 16 << 20
+"""Bodies above `INLINE_BYTES` that wait to be parsed; what comes beyond gets 503, before any work is spent on it."""
 HELD_BYTES: Final = 512 << 20
 """Bodies one replica holds at a time; what comes beyond gets 503."""
+RESERVE_BYTES: Final = HELD_BYTES // 4
+"""Bodies it holds on top of that while it learns whether they are critical, and those that are."""
 
 
 class FramesEndpoint(PostEndpoint):
@@ -31,22 +38,28 @@ class FramesEndpoint(PostEndpoint):
 
     def __init__(self, platform: IntakePlatform) -> None:
         """Take frames in for `platform`, within its configured limits."""
-        super().__init__(ByteBudget(HELD_BYTES))
+        super().__init__(ByteBudget(HELD_BYTES, RESERVE_BYTES))
         self._limits = platform.config.limits
         self._access = Access(platform)
         self._intake = Intake(platform)
+        # Few threads: more would not parse faster, and take the cores from small requests and from the shards.
+        self._parsers = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), "parse")
+        self._waiting = ByteBudget(WAITING_BYTES)
 
     async def post(self, request: Request) -> Mapping[str, object]:
         """Authenticate, read, parse, submit."""
         key = await self._access.authenticate(request.header(b"authorization"), request.header(b"x-api-key"), "ingest")
         bound = self._limits.max_body_bytes
-        with self.budget.hold(request.declared_length(bound)):
+        with self.budget.hold(request.declared_length(bound)) as held:
             body = await request.body(bound)
             received_at = time.time_ns() // 1000
             parsed = await self._parse(request, body, received_at)
+            lane = self._intake.lane(parsed.frames, received_at)
+            if lane is not Lane.CRITICAL:
+                held.leave_reserve()
             origin = Origin(key.fleet, received_at, request.id, request.traceparent)
             try:
-                return asdict(await self._intake.take(origin, parsed.frames, parsed.rejected))
+                return asdict(await self._intake.take(origin, lane, parsed.frames, parsed.rejected))
             except Overloaded:
                 self.on_refused_frames(parsed.frames.num_rows)
                 raise
@@ -57,4 +70,10 @@ class FramesEndpoint(PostEndpoint):
         cheap = INLINE_BYTES if encoding is None and content_type.startswith(ARROW) else INLINE_TEXT_BYTES
         if len(body) <= cheap:
             return read_body(body, content_type, encoding, self._limits, now)
-        return await asyncio.to_thread(read_body, body, content_type, encoding, self._limits, now)
+        if len(body) <= INLINE_BYTES:
+            return await asyncio.to_thread(read_body, body, content_type, encoding, self._limits, now)
+        # A large body is hardly critical, and concerns every shard: where live requests find no room, none is read.
+        self._intake.admit_anywhere(Lane.LIVE)
+        with self._waiting.hold(len(body)):
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._parsers, read_body, body, content_type, encoding, self._limits, now)

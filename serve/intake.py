@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
+from pipeline.decode.databases import load_catalogue
 from pipeline.frames.split import select
+from pipeline.lanes.classify import Classifier
+from pipeline.lanes.lane import Lane
 from pipeline.partitioning import partition_of
 from pipeline.submission import Counts, Submission, encode
 from pipeline.types import I32
@@ -19,6 +24,9 @@ from serve.platform import IntakePlatform, Layout
 
 SUBMIT_TIMEOUT_S: Final = 30.0
 """A shard that has not committed by then counts as away; the client may send again."""
+
+_INLINE_BYTES: Final = 32 << 10
+"""Batches up to this size are encoded on the event loop; larger ones are compressed, which takes a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +63,22 @@ class Intake:
     """Hands frames to the shards of the platform."""
 
     def __init__(self, platform: IntakePlatform) -> None:
-        """Hand frames to the shards of `platform`."""
+        """Hand frames to the shards of `platform`; reads its databases, which say what is critical."""
         self._platform = platform
         self.room: Final = DeadLetterRoom(platform)
+        self._encoders = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), "encode")
+        config = platform.config
+        self._classifier = Classifier.of_catalogue(config.lanes, load_catalogue(config.profiles()))
 
-    async def take(self, origin: Origin, frames: pa.RecordBatch, rejected: pa.RecordBatch | None) -> Counts:
+    def lane(self, frames: pa.RecordBatch, received_at: int) -> Lane:
+        """See `Classifier.lane`."""
+        return self._classifier.lane(frames, received_at)
+
+    def admit_anywhere(self, lane: Lane) -> None:
+        """Raise Overloaded where any shard has no room for a request of `lane`."""
+        self._platform.admit(range(self._platform.layout.shards), lane)
+
+    async def take(self, origin: Origin, lane: Lane, frames: pa.RecordBatch, rejected: pa.RecordBatch | None) -> Counts:
         """Make canonical `frames` and the `rejected` rows durable; returns when all shards have synced them.
 
         Shards are asked concurrently. When one fails after another has accepted its part, the request
@@ -72,16 +91,19 @@ class Intake:
         if rejected is not None and rejected.num_rows:
             await self.room.admit(origin.fleet, rejected.num_rows)
         parts = split(origin.fleet, frames, rejected, self._platform.layout)
-        submissions = {shard: encode(_submission(origin, *part)) for shard, part in parts.items()}
         total = NOTHING
-        if not submissions:
+        if not parts:
             return total
-        self._platform.admit(submissions.keys(), sum(map(len, submissions.values())))
+        # Before the costly part, so that a refusal costs little, and after it, since others went on meanwhile.
+        self._platform.admit(parts.keys(), lane)
+        if frames.nbytes <= _INLINE_BYTES:
+            submissions = _encoded(origin, parts)
+        else:
+            submissions = await asyncio.get_running_loop().run_in_executor(self._encoders, _encoded, origin, parts)
+            self._platform.admit(parts.keys(), lane)
+        calls = [self._platform.submit(shard, submission, lane) for shard, submission in submissions.items()]
         async with asyncio.timeout(SUBMIT_TIMEOUT_S):
-            results = await asyncio.gather(
-                *(self._platform.submit(shard, submission) for shard, submission in submissions.items()),
-                return_exceptions=True,
-            )
+            results = await asyncio.gather(*calls, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
@@ -110,6 +132,10 @@ def split(fleet: str, frames: pa.RecordBatch, rejected: pa.RecordBatch | None, l
         carrier = next(iter(parts), zlib.crc32(fleet.encode()) % layout.shards)
         parts[carrier] = (parts[carrier][0] if carrier in parts else frames, rejected)
     return parts
+
+
+def _encoded(origin: Origin, parts: dict[int, Part]) -> dict[int, bytes]:
+    return {shard: encode(_submission(origin, *part)) for shard, part in parts.items()}
 
 
 def _submission(origin: Origin, frames: pa.RecordBatch, rejected: pa.RecordBatch | None) -> Submission:

@@ -76,9 +76,10 @@ class LogsEndpoint(PostEndpoint):
 
     async def _send_patiently(self, origin: Origin, batch: ParsedBody) -> Counts:
         deadline = time.monotonic() + PATIENCE_S
+        lane = self._intake.lane(batch.frames, origin.received_at)
         while True:
             try:
-                return await self._intake.take(origin, batch.frames, batch.rejected)
+                return await self._intake.take(origin, lane, batch.frames, batch.rejected)
             except Overloaded as error:
                 self.on_refused_frames(batch.frames.num_rows)
                 if time.monotonic() > deadline:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Coroutine, Iterable
 from typing import Any, Protocol
 
 from pipeline.clickhouse.client import Warehouse
 from pipeline.config import CanfleetConfig
 from pipeline.keys.record import IssuedKey, KeyRecord, Scope
+from pipeline.lanes.lane import Lane
 from pipeline.types import I32
 
 
@@ -52,12 +53,12 @@ class IntakePlatform(Protocol):
         """The configuration the platform runs with."""
         ...
 
-    def admit(self, shards: Collection[int], n_bytes: int) -> None:
-        """Raise `Overloaded` when one of `shards` has no room, from what is known locally."""
+    def admit(self, shards: Collection[int], lane: Lane) -> None:
+        """Raise `Overloaded` when one of `shards` has no room for a request of `lane`, from what is known locally."""
         ...
 
-    async def submit(self, shard: int, submission: bytes) -> SubmitResult:
-        """Make one submission durable in one shard; raises `Overloaded`."""
+    def submit(self, shard: int, submission: bytes, lane: Lane) -> Coroutine[None, None, SubmitResult]:
+        """Make one submission durable in one shard, in flight from the call on; awaiting raises `Overloaded`."""
         ...
 
     async def dead_letters(self, fleet: str) -> tuple[int | None, int]:

@@ -40,7 +40,7 @@ LAYERS = [
         "pipeline.windows",
         "pipeline.anomalies",
     },
-    {"pipeline.journal", "pipeline.submission", "pipeline.clickhouse"},
+    {"pipeline.lanes", "pipeline.journal", "pipeline.submission", "pipeline.clickhouse"},
     {"pipeline.config"},
     {"pipeline.shard"},
 ]

@@ -12,9 +12,10 @@ from typing import Any, Final
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
+PARTITIONS: Final = "partition actors"
 _ROLES: Final = (
     ("ray::ClickHouse", "ClickHouse"),
-    ("ray::PartitionActor", "partition actors"),
+    ("ray::PartitionActor", PARTITIONS),
     ("ray::ServeReplica:frames", "gateway"),
     ("ray::ServeReplica:query", "query"),
     ("ray::ServeReplica:logs", "log intake"),

@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from simulator.body import Body, bodies
@@ -47,6 +48,11 @@ class Recording:
         """Seconds until the first frame's time; negative once it has passed."""
         return self.fleet.start_us * 1e-6 - time.time()
 
+    def requests(self) -> Iterator[tuple[float, Body]]:
+        """Take the requests one by one: seconds after the start when each is due, and its body."""
+        while self._requests:
+            yield self._requests.popleft()
+
     async def send(self, sender: Sender) -> None:
         """Hand each body to `sender` when it is due, whatever the answers; returns when all are acknowledged.
 
@@ -55,8 +61,7 @@ class Recording:
         """
         clock = asyncio.get_running_loop().time
         start = clock() + self.starts_in_s()
-        while self._requests:
-            after_s, body = self._requests.popleft()
+        for after_s, body in self.requests():
             due = start + after_s
             await asyncio.sleep(max(0.0, due - clock()))
             await sender.submit(body, due)

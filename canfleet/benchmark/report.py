@@ -76,6 +76,25 @@ def sustained_bars(sustained: dict[str, Any]) -> list[Bar]:
     ]
 
 
+def overload_bars(overload: dict[str, Any]) -> list[Bar]:
+    """Bars of the overload run: critical requests get through, normal ones are told when to come again."""
+    critical, normal = overload["critical"], overload["normal"]
+    at = f"with {overload['rate']:,.0f} frames/s offered"
+    told = normal["refused"] == normal["told_when"]
+    return [
+        Bar(
+            f"critical acknowledgement, p99 {at}",
+            100,
+            critical["latency_ms"]["p99"],
+            "ms",
+            most=True,
+            holds=not critical["refused"],
+        ),
+        Bar(f"normal requests refused with Retry-After {at}", 1, normal["refused"], "", holds=told),
+        _nothing_lost(overload, at),
+    ]
+
+
 def _detection_bars(detection: dict[str, Any], where: str) -> list[Bar]:
     overall = detection["overall"]
     if not overall["episodes"]:
@@ -152,6 +171,30 @@ def print_run(console: Console, title: str, run: dict[str, Any]) -> None:
         console.print(f"  {name:28} {text}")
     if "detection" in run:
         _print_kinds(console, run["detection"])
+    for name, holds in run["checks"].items():
+        console.print(f"  {'ok  ' if holds else '[red]FAIL[/red]'} {name}")
+    _print_processes(console, run)
+
+
+def print_overload(console: Console, run: dict[str, Any]) -> None:
+    """The overload run in words."""
+    offered = f"{run['rate']:,.0f} frames/s for {run['duration_s']:.0f} s, and critical requests beside them"
+    console.print(f"\n[bold]Overload[/bold]: {offered}")
+    for name in ("critical", "normal"):
+        one = run[name]
+        console.print(
+            f"  {name:28} {one['requests']:,} requests: {one['refused']:,} refused, {one['told_when']:,} of these with "
+            f"Retry-After; {one['accepted']:,} frames accepted; {_quantiles(one['latency_ms'])}"
+        )
+    memory = run["partition_memory"]
+    console.print(
+        f"  {'memory of partition actors':28} {memory['start_mib']:,.0f} MiB before, at most "
+        f"{memory['first_half_mib']:,.0f} in the first half and {memory['second_half_mib']:,.0f} in the second"
+    )
+    console.print(
+        f"  {'acknowledged':28} {run['accepted_per_s']:,.0f} frames/s of {run['offered_per_s']:,.0f} offered; "
+        f"all in ClickHouse {run['stored_after_s']:.1f} s after the end"
+    )
     for name, holds in run["checks"].items():
         console.print(f"  {'ok  ' if holds else '[red]FAIL[/red]'} {name}")
     _print_processes(console, run)

@@ -21,6 +21,7 @@ from canfleet.benchmark import report
 from canfleet.benchmark.detection import measure_detection
 from canfleet.benchmark.kernels import fleet_frames, log_frames, measure_core, measure_decoder, one_core
 from canfleet.benchmark.load import Target
+from canfleet.benchmark.overload import measure_overload
 from canfleet.benchmark.recording import Traffic
 from canfleet.child import ChildPlatform
 from pipeline.errors import CanfleetError, ConfigError
@@ -36,6 +37,7 @@ class Part(StrEnum):
     KERNELS = "kernels"
     LOAD = "load"
     SUSTAINED = "sustained"
+    OVERLOAD = "overload"
 
 
 def bench(
@@ -43,6 +45,8 @@ def bench(
     duration: Annotated[float, typer.Option(min=5, help="Seconds of the load part.")] = 30,
     sustained_rate: Annotated[float, typer.Option(min=1, help="Frames per second of the sustained part.")] = 150_000,
     sustained_duration: Annotated[float, typer.Option(min=5, help="Seconds of the sustained part.")] = 60,
+    overload_rate: Annotated[float, typer.Option(min=1, help="Frames per second of the overload part.")] = 300_000,
+    overload_duration: Annotated[float, typer.Option(min=5, help="Seconds of the overload part.")] = 30,
     vehicles: Annotated[int, typer.Option(min=1, help="Size of the simulated fleet.")] = 10_000,
     only: Annotated[list[Part] | None, typer.Option(help="Run this part; may be repeated. All by default.")] = None,
     log: Annotated[Path | None, typer.Option(help="Decode this recorded log too; --dbc decodes it.")] = None,
@@ -83,10 +87,16 @@ def bench(
             document["sustained"] = run = _noting_load(lambda: loading.measure_sustained(target, traffic))
         bars += report.sustained_bars(run)
         report.print_run(console, "Sustained", run)
+    if Part.OVERLOAD in parts:
+        with _target(running, config, console) as target:
+            traffic = Traffic(overload_rate, overload_duration, vehicles, loading.NOTHING)
+            document["overload"] = run = measure_overload(target, traffic)
+        bars += report.overload_bars(run)
+        report.print_overload(console, run)
     report.print_bars(console, bars)
     if as_json:
         typer.echo(orjson.dumps(document | {"bars": [bar.as_json() for bar in bars]}, option=orjson.OPT_INDENT_2))
-    if not all(all(document[part]["checks"].values()) for part in ("load", "sustained") if part in document):
+    if not all(all(document[part]["checks"].values()) for part in Part if "checks" in document.get(part, {})):
         raise typer.Exit(1)
 
 

@@ -135,12 +135,24 @@ def _describe(
                 cycle_us=round((message.cycle_time or 0) * 1000),
                 database=entry.database,
                 profiles=tuple(reached.get(index, ())),
+                attributes=_attributes(message),
             )
         )
         for signal in entry.signals:
             minimum, maximum = _valid_range(signal)
             signals.append(SignalInfo(index, message.name, signal.name, signal.unit or "", minimum, maximum))
     return tuple(messages), tuple(signals)
+
+
+def _attributes(message: Message) -> tuple[tuple[str, str], ...]:
+    """Names and values as text; of an enumeration the name of the value."""
+    given = message.dbc.attributes if message.dbc is not None else {}
+    found = []
+    for name, attribute in given.items():
+        value, choices = attribute.value, attribute.definition.choices
+        named = choices and isinstance(value, int) and 0 <= value < len(choices)
+        found.append((name, str(choices[value] if named else value)))
+    return tuple(found)
 
 
 def _valid_range(signal: Signal) -> tuple[float | None, float | None]:

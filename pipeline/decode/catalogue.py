@@ -31,6 +31,7 @@ class MessageInfo:
         cycle_us: sending period in microseconds, 0 where the database names none.
         database: file name.
         profiles: names of the profiles in which frames can match it.
+        attributes: name and value of each attribute that the database gives it (`BA_` in a DBC), as text.
     """
 
     name: str
@@ -42,6 +43,7 @@ class MessageInfo:
     cycle_us: int
     database: str
     profiles: tuple[str, ...]
+    attributes: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # decoding, and so the hash, needs none
 
 
 @dataclass(frozen=True, slots=True)

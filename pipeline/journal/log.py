@@ -101,6 +101,11 @@ class Journal:
         segments = self._segments
         return self._end - segments[0].base + HEADER_BYTES * len(segments)
 
+    @property
+    def poisoned(self) -> bool:
+        """Whether a write or sync failed, and nothing can be written until `recover` succeeds."""
+        return self._poison is not None
+
     # -- writing ------------------------------------------------------------------------------------------------
 
     def append(self, kind: int, *buffers: Bytes) -> int:

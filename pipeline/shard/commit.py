@@ -73,6 +73,9 @@ class Committer:
 
     def _write(self, submissions: Sequence[bytes], verdicts: Sequence[U8]) -> tuple[int, int]:
         with self._lock:
+            if self._journal.poisoned:
+                # The fault that an earlier commit met was still there when that one tried to recover.
+                self._journal.recover()
             start = self._journal.end
             try:
                 for raw, verdict in zip(submissions, verdicts, strict=True):

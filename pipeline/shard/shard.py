@@ -19,6 +19,8 @@ from pipeline.decode.catalogue import Catalogue
 from pipeline.dedup.filter import DuplicateFilter
 from pipeline.errors import JournalError, Overloaded, WarehouseAway, WarehouseError
 from pipeline.journal.log import Journal
+from pipeline.journal.space import DiskSpace
+from pipeline.lanes.lane import Lane, allowance
 from pipeline.shard.accounts import count_accepted, count_late
 from pipeline.shard.checkpoints import Checkpoints, Snapshot
 from pipeline.shard.commit import Committer, Receipt
@@ -34,6 +36,7 @@ from pipeline.shard.warm import warm
 log = logging.getLogger(__name__)
 
 _RETRY_S: Final = 1.0
+_NICENESS: Final = 5
 _STATE_LAYOUT: Final = 3
 """Raised when the arrays of windows, latest values or series in a checkpoint change their meaning."""
 
@@ -70,7 +73,8 @@ class Shard(LiveState):
         self._config = config
         self._fingerprint = f"{_STATE_LAYOUT}/{ROW_LAYOUT}/{catalogue.fingerprint}/{config.windows.model_dump_json()}"
         folder: Path = config.data_dir / "shards" / str(number)
-        self._journal = Journal.open(folder / "journal")
+        self._journal = Journal.open(folder / "journal", config.journal.segment_bytes)
+        self._space = DiskSpace(self._journal.directory, config.journal, lambda: self._journal.size_bytes)
         journal_lock = threading.Lock()
         self._duplicates = DuplicateFilter(config.duplicates)
         self._committer = Committer(self._journal, journal_lock, self._duplicates, self.vehicles)
@@ -83,7 +87,8 @@ class Shard(LiveState):
         self._recovered: Iterator[Group] = iter(())
         self._recovering = False
         self._unprocessed: queue.Queue[Group | None] = queue.Queue()
-        self._unprocessed_bytes = 0
+        # Two counters, each written by one thread: one that both change would lose updates between them.
+        self._committed_bytes = self._processed_bytes = 0
         self._processed_to = self._journal.start
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -117,19 +122,31 @@ class Shard(LiveState):
 
     # -- intake -------------------------------------------------------------------------------------------------
 
-    def commit(self, submissions: Sequence[bytes]) -> list[Receipt]:
-        """Make submissions durable and queue their frames for processing; one caller at a time.
+    def admit(self, lane: Lane) -> None:
+        """Whether there is room for a request of `lane`: in memory for what waits to be processed, and on the disk.
 
         Raises:
-            Overloaded: too much waits to be processed; nothing was accepted.
+            Overloaded: there is none; the message says of what.
+            JournalError: the disk does not answer.
+        """
+        if self._unprocessed_bytes > allowance(lane, self._config.shard.max_unprocessed_bytes):
+            raise Overloaded(f"{self.name}: {self._unprocessed_bytes >> 20} MiB wait to be processed", 1.0)
+        self._space.check(lane)
+
+    def commit(self, submissions: Sequence[bytes]) -> list[Receipt]:
+        """Make submissions durable and queue their frames for processing; one caller at a time, after `admit`.
+
+        Raises:
             JournalError: the disk refused; nothing was accepted.
         """
-        if self._unprocessed_bytes > self._config.shard.max_unprocessed_bytes:
-            raise Overloaded(f"{self.name}: {self._unprocessed_bytes >> 20} MiB wait to be processed", 1.0)
         group, receipts = self._committer.commit(submissions)
-        self._unprocessed_bytes += group.n_bytes
+        self._committed_bytes += group.n_bytes
         self._unprocessed.put(group)
         return receipts
+
+    @property
+    def _unprocessed_bytes(self) -> int:
+        return self._committed_bytes - self._processed_bytes
 
     # -- processing ---------------------------------------------------------------------------------------------
 
@@ -149,7 +166,7 @@ class Shard(LiveState):
         if group is None:
             return False
         self._process(group, counted=False)
-        self._unprocessed_bytes -= group.n_bytes
+        self._processed_bytes += group.n_bytes
         return True
 
     def _next_recovered(self) -> Group | None:
@@ -251,7 +268,7 @@ class Shard(LiveState):
     def start(self) -> None:
         """Begin to process and store in threads of their own."""
         for target, role in ((self._process_loop, "process"), (self._store_loop, "store")):
-            thread = threading.Thread(target=self._guard, args=(target,), name=f"{self.name}-{role}", daemon=True)
+            thread = threading.Thread(target=self._behind, args=(target,), name=f"{self.name}-{role}", daemon=True)
             thread.start()
             self._threads.append(thread)
 
@@ -279,6 +296,11 @@ class Shard(LiveState):
         except Exception as error:
             log.critical("%s: %s failed", self.name, threading.current_thread().name, exc_info=error)
             self.on_fatal(error)
+
+    def _behind(self, loop: Callable[[], None]) -> None:
+        """Run a loop that yields the cores to acknowledgements: where it falls behind, new requests are refused."""
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        self._guard(loop)
 
     def _process_loop(self) -> None:
         while self.process_next(wait=True):

@@ -12,6 +12,7 @@ from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.dead_letters import DeadLetters
 from pipeline.config import CanfleetConfig
 from pipeline.decode.databases import load_catalogue
+from pipeline.lanes.lane import Lane
 from pipeline.shard.shard import Shard
 
 
@@ -28,7 +29,7 @@ class ShardPlatform(StandIn):
         self.layout = StandInLayout(8, np.zeros(8, np.int32), 1)
         self.shard = Shard(0, self.config, load_catalogue(self.config.profiles()), self.warehouse)
 
-    async def submit(self, shard: int, submission: bytes) -> Any:
+    async def submit(self, shard: int, submission: bytes, lane: Lane) -> Any:
         if shard in self.fail_submit:
             raise self.fail_submit[shard]
         [receipt] = self.shard.commit([submission])

@@ -14,6 +14,7 @@ import numpy as np
 from pipeline.config import CanfleetConfig
 from pipeline.keys.record import IssuedKey, KeyRecord, Scope
 from pipeline.keys.store import KeyStore
+from pipeline.lanes.lane import Lane
 from pipeline.shard.ledger import Tally
 from pipeline.submission import Submission, decode
 from pipeline.types import I32
@@ -42,6 +43,7 @@ class StandIn:
     folder: Path
     config: CanfleetConfig = field(default_factory=CanfleetConfig)
     submissions: list[tuple[int, Submission]] = field(default_factory=list)
+    lanes: list[Lane] = field(default_factory=list)
     fail_submit: dict[int, Exception] = field(default_factory=dict)
     fail_admit: Exception | None = None
     fail_keys: Exception | None = None
@@ -79,15 +81,16 @@ class StandIn:
     async def ready(self) -> dict[str, Any]:
         return {"ready": not self.reasons, "reasons": self.reasons}
 
-    def admit(self, shards: Collection[int], n_bytes: int) -> None:
+    def admit(self, shards: Collection[int], lane: Lane) -> None:
         if self.fail_admit:
             raise self.fail_admit
 
-    async def submit(self, shard: int, submission: bytes) -> StandInResult:
+    async def submit(self, shard: int, submission: bytes, lane: Lane) -> StandInResult:
         if shard in self.fail_submit:
             raise self.fail_submit[shard]
         taken = decode(submission)
         self.submissions.append((shard, taken))
+        self.lanes.append(lane)
         return StandInResult(taken.frames.num_rows, 0, taken.dead_letters.num_rows if taken.dead_letters else 0)
 
     async def dead_letters(self, fleet: str) -> tuple[int | None, int]:

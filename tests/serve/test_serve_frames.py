@@ -238,7 +238,7 @@ def test_an_odd_request_id_is_replaced(platform: StandIn, given_id: str) -> None
 def test_more_bodies_than_the_budget_allows_are_refused(platform: StandIn) -> None:
     async def send() -> list[int]:
         endpoint = FramesEndpoint(platform)
-        endpoint.budget.total = 1_500
+        endpoint.budget.total, endpoint.budget.reserve = 1_500, 0
         release = asyncio.Event()
 
         async def slow() -> AsyncIterator[bytes]:

@@ -14,6 +14,7 @@ from shard_feed import batches, settle, shard, stored, submission, uncounted
 from pipeline.clickhouse.client import Warehouse
 from pipeline.errors import Overloaded, WarehouseError
 from pipeline.journal.log import Journal
+from pipeline.lanes.lane import Lane
 from pipeline.shard import records
 from pipeline.shard.commit import Receipt
 
@@ -194,9 +195,11 @@ def test_too_much_unprocessed_is_refused_and_nothing_of_it_accepted(tmp_path: Pa
     one = shard(tmp_path, warehouse, **{"shard.max_unprocessed_bytes": 1})
     first, second = batches(2)
     one.commit([submission(first)])
-    with pytest.raises(Overloaded):
-        one.commit([submission(second)])
+    for lane in Lane:
+        with pytest.raises(Overloaded):
+            one.admit(lane)
     one.process_next(wait=False)
+    one.admit(Lane.BACKFILL)
     assert one.commit([submission(second)]) == [Receipt(len(second), 0, 0)]
     settle(one)
     assert stored(warehouse)["frames"] == len(first) + len(second)

@@ -1,0 +1,212 @@
+"""Twice what the platform can take, and a trickle of critical requests that must get through."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import aiohttp
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from canfleet import api
+from canfleet.benchmark.load import BATCH, Target
+from canfleet.benchmark.processes import PARTITIONS, Meter, family
+from canfleet.benchmark.recording import Recording, Traffic
+from canfleet.benchmark.verify import Store, checks, wait_until
+from pipeline.errors import CanfleetError
+from pipeline.frames.schema import TIMESTAMP
+from simulator.body import Body, arrow_stream
+from simulator.fleet import warm_up
+from simulator.latency import LatencyHistogram
+from simulator.sender import ARROW_STREAM
+
+CRITICAL_ID: Final = 128
+"""`Diagnostics`, which the simulator's database marks as critical."""
+CRITICAL_FRAMES: Final = 50
+CRITICAL_PER_S: Final = 20
+_CONNECTIONS: Final = 256
+"""So many that the platform decides what is refused, and not a client that waits."""
+_STORE_TIMEOUT_S: Final = 180.0
+_FIRST_S: Final = 5.0
+
+
+@dataclass
+class Answers:
+    """What became of the requests of one kind."""
+
+    requests: int = 0
+    frames: int = 0
+    accepted: int = 0
+    refused: int = 0
+    told_when: int = 0
+    latency: LatencyHistogram = field(default_factory=LatencyHistogram)
+
+    def as_json(self) -> dict[str, Any]:
+        """Requests and frames sent, frames accepted, answers 503 (`told_when` with Retry-After), latencies in ms."""
+        counts = {name: value for name, value in vars(self).items() if not isinstance(value, LatencyHistogram)}
+        return counts | {"latency_ms": self.latency.summary_ms()}
+
+
+def measure_overload(target: Target, traffic: Traffic) -> dict[str, Any]:
+    """Send `traffic` whatever the answers, each request once, and critical requests beside it.
+
+    Latencies count from when a request was due. A refused request is not sent again: what is offered stays offered.
+
+    Raises:
+        CanfleetError: the platform ended.
+    """
+    return asyncio.run(_measure(target, traffic))
+
+
+async def _measure(target: Target, traffic: Traffic) -> dict[str, Any]:
+    warm_up()
+    store = await asyncio.to_thread(Store, target.clickhouse)
+    normal, critical = Answers(), Answers()
+    meter = Meter(target.pid)
+    headers = {"Authorization": f"Bearer {target.key}", "Content-Type": ARROW_STREAM}
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
+    try:
+        async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
+            address = f"{target.url.rstrip('/')}/v1/frames"
+            recording = await asyncio.to_thread(Recording, traffic, BATCH)
+            await asyncio.sleep(recording.starts_in_s())
+            meter.start()
+            began = time.monotonic()
+            async with _memory(target.pid) as memory, asyncio.TaskGroup() as tasks:
+                trickle = tasks.create_task(_trickle(session, address, critical))
+                await _flood(session, address, recording, normal)
+                trickle.cancel()
+            took_s = time.monotonic() - began
+            meter.stop()
+        accepted = normal.accepted + critical.accepted
+        stored_after_s = await asyncio.to_thread(_wait_until_stored, target, store, accepted)
+        counts = await asyncio.to_thread(store.counts)
+        return {
+            "rate": traffic.rate,
+            "duration_s": traffic.duration,
+            "took_s": took_s,
+            "offered_per_s": normal.frames / took_s,
+            "accepted_per_s": normal.accepted / took_s,
+            "normal": normal.as_json(),
+            "critical": critical.as_json(),
+            "partition_memory": memory_summary(memory),
+            "processes": meter.report(normal.accepted + critical.accepted),
+            "stored_after_s": stored_after_s,
+            "accepted": accepted,
+            "counts": counts,
+            "checks": {name: holds for name, holds in checks(counts, accepted).items() if "rollup" not in name},
+        }
+    finally:
+        store.close()
+
+
+async def _flood(session: aiohttp.ClientSession, address: str, recording: Recording, answers: Answers) -> None:
+    """Send each request when it is due, whether or not those before it are answered."""
+    clock = asyncio.get_running_loop().time
+    start = clock() + recording.starts_in_s()
+    free = asyncio.Semaphore(_CONNECTIONS)
+
+    async def send(body: Body, due: float) -> None:
+        try:
+            await _post(session, address, body.content, body.frames, due, answers)
+        finally:
+            free.release()
+
+    async with asyncio.TaskGroup() as tasks:
+        for after_s, body in recording.requests():
+            await asyncio.sleep(max(0.0, start + after_s - clock()))
+            await free.acquire()
+            tasks.create_task(send(body, start + after_s))
+
+
+async def _trickle(session: aiohttp.ClientSession, address: str, answers: Answers) -> None:
+    """Send a critical request 20 times a second until cancelled, whether or not the ones before are answered."""
+    clock = asyncio.get_running_loop().time
+    due, number = clock(), 0
+    async with asyncio.TaskGroup() as tasks:
+        try:
+            while True:
+                body = critical_body(time.time_ns() // 1000, number)
+                tasks.create_task(_post(session, address, body, CRITICAL_FRAMES, due, answers))
+                number += 1
+                due += 1.0 / CRITICAL_PER_S
+                await asyncio.sleep(max(0.0, due - clock()))
+        except asyncio.CancelledError:
+            return  # the group still waits for the answers that are under way
+
+
+def critical_body(timestamp_us: int, number: int) -> bytes:
+    """One request of critical frames of as many vehicles, the `number`th of this session."""
+    n = CRITICAL_FRAMES
+    batch = pa.RecordBatch.from_pydict(
+        {
+            "vehicle_id": pa.array([f"critical-{i:03}" for i in range(n)]),
+            "timestamp": pa.array(np.full(n, timestamp_us)).cast(TIMESTAMP),
+            "arbitration_id": pa.array(np.full(n, CRITICAL_ID, np.uint32)),
+            "data": pa.array([bytes(4)] * n),
+            "session": pa.array(np.full(n, 1, np.uint32)),
+            "sequence": pa.array(np.full(n, number, np.uint64)),
+        }
+    )
+    return arrow_stream(batch)
+
+
+async def _post(
+    session: aiohttp.ClientSession, address: str, content: bytes, frames: int, due: float, answers: Answers
+) -> None:
+    answers.requests += 1
+    answers.frames += frames
+    async with session.post(address, data=content) as answer:
+        text = await answer.read()
+    if answer.status == 202:
+        answers.accepted += int(orjson.loads(text)["accepted"])
+        answers.latency.record(asyncio.get_running_loop().time() - due)
+    elif answer.status == 503:
+        answers.refused += 1
+        answers.told_when += "Retry-After" in answer.headers
+    else:
+        raise CanfleetError(f"{address} answered {answer.status}: {text[:200]!r}")
+
+
+@asynccontextmanager
+async def _memory(pid: int | None) -> AsyncIterator[list[tuple[float, float]]]:
+    """Each second (seconds since the start, resident MiB of the partition actors), while the context is open."""
+    samples: list[tuple[float, float]] = []
+
+    async def sample(root: int) -> None:
+        began = time.monotonic()
+        while True:
+            used = [usage.rss for usage in family(root).values() if usage.role == PARTITIONS]
+            samples.append((time.monotonic() - began, sum(used) / 2**20))
+            await asyncio.sleep(1.0)
+
+    async with asyncio.TaskGroup() as tasks:
+        sampling = None if pid is None else tasks.create_task(sample(pid))
+        yield samples
+        if sampling is not None:
+            sampling.cancel()
+
+
+def memory_summary(samples: list[tuple[float, float]]) -> dict[str, Any]:
+    """Resident MiB at the start, at most in each half of the time after the first seconds, and all samples."""
+    later = [used for at, used in samples if at >= _FIRST_S]
+    middle = len(later) // 2
+    return {
+        "start_mib": samples[0][1] if samples else 0.0,
+        "first_half_mib": max(later[:middle], default=0.0),
+        "second_half_mib": max(later[middle:], default=0.0),
+        "samples": [used for _, used in samples],
+    }
+
+
+def _wait_until_stored(target: Target, store: Store, accepted: int) -> float:
+    def stored() -> bool:
+        return store.frames() >= accepted and not api.get(target.url, "/v1/ledger", target.key)["pending"]
+
+    return wait_until(stored, _STORE_TIMEOUT_S)
