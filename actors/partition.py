@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 from pipeline.clickhouse.client import Warehouse
+from pipeline.clickhouse.migrate import require_migrated
 from pipeline.config import CanfleetConfig
+from pipeline.decode.catalogue import Catalogue
 from pipeline.decode.databases import load_catalogue
-from pipeline.errors import Overloaded
+from pipeline.errors import JournalError, Overloaded
 from pipeline.shard.shard import Shard
 
 _T = TypeVar("_T")
 _NEWEST: Final = (1 << 63) - 1
+_OPEN_AGAIN_S: Final = 5.0
+
+log = logging.getLogger(__name__)
 
 
 class PartitionActor:
@@ -24,10 +31,11 @@ class PartitionActor:
     """
 
     def __init__(self, number: int, config: CanfleetConfig) -> None:
-        """Open the shard and start its loops; ready when this returns."""
+        """Open the shard and start its loops; ready when this returns, unless the shard's journal cannot be used."""
         self._config = config
-        catalogue = load_catalogue(config.profiles())
-        self._shard = Shard(number, config, catalogue, Warehouse.connect(config.clickhouse))
+        self._number = number
+        self._opened: Shard | None = None
+        self._fault = ""
         self._commits = ThreadPoolExecutor(1, "commit")
         self._answers = ThreadPoolExecutor(2, "answer")
         self._waiting: list[tuple[bytes, asyncio.Future[tuple[int, int, int]]]] = []
@@ -36,8 +44,32 @@ class PartitionActor:
         self._waiters: set[asyncio.Future[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._draining = False
-        self._shard.on_anomaly = self._announce
-        self._shard.start()
+        self._open(load_catalogue(config.profiles()))
+
+    @property
+    def _shard(self) -> Shard:
+        if self._opened is None:
+            raise Overloaded(self._fault, _OPEN_AGAIN_S)
+        return self._opened
+
+    def _open(self, catalogue: Catalogue) -> None:
+        """Open the shard; again and again where its journal is in use, damaged, or on a failing disk.
+
+        Ray would give an actor up whose constructor raises. This one says what is wrong to whoever asks.
+        """
+        try:
+            shard = Shard(self._number, self._config, catalogue, Warehouse(self._config.clickhouse, require_migrated))
+        except JournalError as error:
+            if str(error) != self._fault:
+                self._fault = str(error)
+                log.critical("%s", error)
+            again = threading.Timer(_OPEN_AGAIN_S, self._open, (catalogue,))
+            again.daemon = True
+            again.start()
+            return
+        shard.on_anomaly = self._announce
+        shard.start()
+        self._opened = shard
 
     async def submit(self, submission: bytes) -> tuple[int, int, int]:
         """Make a submission durable: rows accepted, duplicate, dead-lettered.
@@ -49,7 +81,7 @@ class PartitionActor:
             JournalError: the disk refused; nothing was accepted.
         """
         if self._draining:
-            raise Overloaded(f"{self._shard.name} is shutting down", 2.0)
+            raise Overloaded(f"shard {self._number} is shutting down", 2.0)
         if self._waiting_bytes + len(submission) > self._config.shard.max_queued_bytes and self._waiting:
             raise Overloaded(f"{self._shard.name}: {self._waiting_bytes >> 20} MiB wait for their commit", 1.0)
         result: asyncio.Future[tuple[int, int, int]] = asyncio.get_running_loop().create_future()
@@ -121,14 +153,16 @@ class PartitionActor:
         return newest, changed
 
     async def status(self) -> dict[str, Any]:
-        """How the shard is."""
-        return await self._answer(self._shard.status)
+        """How the shard is, and whether it is draining."""
+        return await self._answer(self._shard.status) | {"draining": self._draining}
 
     async def drain(self, timeout_s: float) -> bool:
         """Refuse new work, finish what is in flight, checkpoint; whether everything reached ClickHouse."""
         self._draining = True
         while self._committing is not None:
             await asyncio.sleep(0.01)
+        if self._opened is None:
+            return False
         return await self._answer(lambda: self._shard.close(timeout_s=timeout_s))
 
     async def _answer(self, function: Callable[..., _T], *arguments: Any) -> _T:  # noqa: ANN401
