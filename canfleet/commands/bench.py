@@ -9,21 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
 
 from canfleet import api
-from canfleet.benchmark import load as loading
-from canfleet.benchmark import report
-from canfleet.benchmark.detection import measure_detection
-from canfleet.benchmark.kernels import fleet_frames, log_frames, measure_core, measure_decoder, one_core
-from canfleet.benchmark.load import Target
-from canfleet.benchmark.recording import Traffic
 from canfleet.child import ChildPlatform
 from pipeline.errors import CanfleetError, ConfigError
+
+if TYPE_CHECKING:
+    from canfleet.benchmark.load import Target
+    from canfleet.benchmark.report import Bar
 
 _DECODED_FRAMES = 500_000
 _FILE_WIDTH = 140
@@ -59,13 +57,18 @@ def bench(
     """
     if (log is None) != (dbc is None):
         raise ConfigError("--log and --dbc go together: a recorded log, and the database that decodes it")
+    from canfleet.benchmark import load as loading
+    from canfleet.benchmark import report
+    from canfleet.benchmark.load import Target
+    from canfleet.benchmark.recording import Traffic
+
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = _FILE_WIDTH
     parts = only or list(Part)
     running = None if url is None else Target(url, key, clickhouse)
     document: dict[str, Any] = {"machine": _machine()}
-    bars: list[report.Bar] = []
+    bars: list[Bar] = []
     if Part.KERNELS in parts:
         console.print("measuring the numeric core …")
         document["kernels"] = kernels = _kernels(vehicles, log, dbc)
@@ -91,6 +94,9 @@ def bench(
 
 
 def _kernels(vehicles: int, log: Path | None, dbc: Path | None) -> dict[str, Any]:
+    from canfleet.benchmark.detection import measure_detection
+    from canfleet.benchmark.kernels import fleet_frames, log_frames, measure_core, measure_decoder, one_core
+
     before = os.getloadavg()[0]
     with one_core():
         decoder = [measure_decoder(fleet_frames(vehicles, _DECODED_FRAMES))]
@@ -104,6 +110,8 @@ def _kernels(vehicles: int, log: Path | None, dbc: Path | None) -> dict[str, Any
 @contextmanager
 def _target(running: Target | None, config: Path | None, console: Console) -> Iterator[Target]:
     """The running platform, or a fresh one on a temporary folder and free ports, stopped afterwards."""
+    from canfleet.benchmark.load import Target
+
     if running is not None:
         yield running
         return
@@ -120,6 +128,8 @@ def _target(running: Target | None, config: Path | None, console: Console) -> It
 
 
 def _noting_load(measure: Any) -> dict[str, Any]:  # noqa: ANN401 a call without arguments
+    from canfleet.benchmark import report
+
     before = os.getloadavg()[0]
     document: dict[str, Any] = measure()
     return document | {
