@@ -27,12 +27,13 @@ class Health:
     it again and again. Only silence, of a platform that was ready once, is a reason to start it anew.
     """
 
-    def __init__(self, url: str, silence_s: float = _SILENCE_S) -> None:
-        """Of the platform at `url`; `silence_s` is how long it may keep quiet."""
+    def __init__(self, url: str, silence_s: float = _SILENCE_S, period_s: float = _PERIOD_S) -> None:
+        """Of the platform at `url`, which is asked every `period_s` once it was ready and may be quiet `silence_s`."""
         self._url = f"{url}/readyz"
         self._silence_s = silence_s
+        self._period_s = period_s
         self._next = 0.0
-        self._heard: float | None = None
+        self._heard = 0.0
         self.ready = False
 
     def look(self) -> bool:
@@ -41,14 +42,15 @@ class Health:
         Raises:
             Silence: it was, and has not answered since `silence_s`.
         """
+        if time.monotonic() < self._next:
+            return self.ready
+        answer = _ask(self._url)
         now = time.monotonic()
-        if now >= self._next:
-            answer = _ask(self._url)
-            self.ready = self.ready or answer is True
-            if answer is not None and self.ready:
-                self._heard = time.monotonic()
-            self._next = time.monotonic() + (_PERIOD_S if self.ready else _STARTING_S)
-        if self._heard is not None and time.monotonic() - self._heard > self._silence_s:
+        self._next = now + (self._period_s if self.ready else min(self._period_s, _STARTING_S))
+        self.ready = self.ready or answer is True
+        if answer is not None:
+            self._heard = now
+        elif self.ready and now - self._heard > self._silence_s:
             raise Silence(f"{self._url} was silent for {self._silence_s:g} s")
         return self.ready
 

@@ -27,11 +27,13 @@ def main() -> None:
 def _run(config: CanfleetConfig, bootstrap_key: str | None) -> None:
     from canfleet.runtime import running_platform
 
-    with running_platform(config, bootstrap_key) as platform:
-        received: queue.SimpleQueue[int] = queue.SimpleQueue()
-        # Only now: Ray puts handlers of its own in place while it starts.
+    received: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def listen() -> None:
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda number, _: received.put(number))
+
+    with running_platform(config, bootstrap_key, listen) as platform:
         for fault in platform.faults:
             print(f"canfleet: {fault}", file=sys.stderr, flush=True)
         if not platform.faults:

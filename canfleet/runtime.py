@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from actors.layout import fixed_layout
 from pipeline.config import CanfleetConfig
 from pipeline.decode.databases import load_catalogue
 
@@ -41,16 +42,20 @@ class Platform:
 
 
 @contextmanager
-def running_platform(config: CanfleetConfig, bootstrap_key: str | None) -> Iterator[Platform]:
+def running_platform(
+    config: CanfleetConfig, bootstrap_key: str | None, ray_started: Callable[[], None] = lambda: None
+) -> Iterator[Platform]:
     """A platform that accepts data, as a context. Leaving it drains.
 
-    The databases are read first, so that a broken one stops the start before anything runs.
+    Databases and layout are checked first, so that a mistake stops the start before anything runs. `ray_started` is
+    called when Ray has put its own signal handlers in place.
 
     Raises:
         ConfigError: a database, the configuration or the data directory cannot be used.
         CanfleetError: something did not start.
     """
     load_catalogue(config.profiles())
+    fixed_layout(config)
     with tempfile.TemporaryDirectory(prefix="canfleet-") as folder:
         _set_environment(Path(folder))
         # Imported here: Ray and Serve read their environment variables when they are imported.
@@ -60,6 +65,7 @@ def running_platform(config: CanfleetConfig, bootstrap_key: str | None) -> Itera
         importing = threading.Thread(target=_import_the_rest)
         importing.start()
         _start_ray(config)
+        ray_started()
         importing.join()
         try:
             with _started(config, bootstrap_key) as platform:

@@ -48,7 +48,7 @@ class Supervisor:
         self._child = 0
         self._status: int | None = None
         self._vital: dict[int, str] = {}
-        self._was_ready = False
+        self._is_ready = self._was_ready = False
         self._stop_by: float | None = None
 
     def run(self) -> int:
@@ -92,7 +92,7 @@ class Supervisor:
         """Start the platform as the leader of a session of its own; Ctrl-C at a terminal reaches this process alone."""
         environment = bound_environment() | {CONFIG: self._config.model_dump_json(), BOOTSTRAP_KEY: self._key or ""}
         command = [sys.executable, "-m", "canfleet.platform_process"]
-        self._status, self._vital = None, {}
+        self._status, self._vital, self._is_ready = None, {}, False
         self._child = os.posix_spawn(sys.executable, command, environment, setsid=True, setsigmask=())
         run = Run.of(self._child)
         if run is not None:
@@ -115,7 +115,8 @@ class Supervisor:
             if dead is not None:
                 return f"Ray's {dead} died"
             try:
-                self._was_ready = health.look() or self._was_ready
+                self._is_ready = health.look()
+                self._was_ready = self._was_ready or self._is_ready
             except Silence as silence:
                 return str(silence)
 
@@ -149,7 +150,7 @@ class Supervisor:
         killed would not.
         """
         if self._stop_by is not None:
-            return 0 if self._status == 0 else 1
+            return 0 if self._status == 0 or not self._is_ready else 1
         if self._status == 0:
             return 0
         if self._status is not None and self._status > 0 and not self._was_ready:
