@@ -35,7 +35,8 @@ class GroupCommit:
         self._queue: AgeingQueue[_Waiting] = AgeingQueue(max_queued_bytes, clock)
         self._thread = ThreadPoolExecutor(1, "commit")
         self._committing: asyncio.Task[None] | None = None
-        self._draining = False
+        self.draining = False
+        """Whether new submissions are refused because the shard ends."""
 
     async def submit(self, submission: bytes, lane: Lane) -> Receipt:
         """Make a submission durable.
@@ -44,7 +45,7 @@ class GroupCommit:
             Overloaded: its lane is full, or the shard has no room for it or drains; nothing was accepted.
             JournalError: the disk refused; nothing was accepted.
         """
-        if self._draining:
+        if self.draining:
             raise Overloaded("the shard is shutting down", 2.0)
         self._admit(lane)
         result: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
@@ -55,7 +56,7 @@ class GroupCommit:
 
     async def drain(self) -> None:
         """Refuse new submissions, and wait until those that were taken in are answered."""
-        self._draining = True
+        self.draining = True
         if self._committing is not None:
             await self._committing
 

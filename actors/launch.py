@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Sequence
 from typing import Any, Final
 
 import ray
+from ray.exceptions import RayActorError, RayTaskError
 
 from actors import names
 from actors.clickhouse_host import actor as clickhouse
 from actors.directory import DirectoryActor
+from actors.layout import fixed_layout
 from actors.partition import PartitionActor
-from actors.platform_client import PlatformClient
 from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.migrate import migrate
 from pipeline.config import CanfleetConfig
+from pipeline.errors import CanfleetError
 
 # A call that was on its way when an actor died fails, and the client of the platform sends it again: Ray must not
 # hold requests for the seconds that a restart takes.
@@ -31,30 +33,62 @@ _CALLS: Final = 10_000
 """Calls a partition actor has under way at most: so many that its queue, bounded in bytes, decides whom it refuses."""
 
 
-def start_platform(config: CanfleetConfig, bootstrap_key: str | None) -> PlatformClient:
-    """Start ClickHouse (unless `clickhouse.url` names one), migrate it, and start directory and partition actors.
+class Actors:
+    """The actors of a platform, which start side by side.
 
-    Actors that run already are found, not started again. Returns when every shard has recovered.
-
-    Raises:
-        ConfigError: the data directory or the configuration cannot be used.
-        WarehouseError: ClickHouse cannot be reached or refuses the schema.
+    Named from the constructor on, so that Serve's replicas, which look for them, can start at the same time.
     """
-    if config.clickhouse.url is None:
-        config = _with_embedded_clickhouse(config)
-    warehouse = Warehouse.connect(config.clickhouse)
-    migrate(warehouse)
-    warehouse.close()
-    directory = ray.remote(DirectoryActor).options(name=names.DIRECTORY, **_SERVICE).remote(config, bootstrap_key)
-    _, layout = ray.get(directory.describe.remote())
-    shards = [
-        ray.remote(PartitionActor)
-        .options(name=names.partition_actor(number), max_concurrency=_CALLS, **_SERVICE)
-        .remote(number, config)
-        for number in range(layout.shards)
-    ]
-    ray.get([shard.status.remote() for shard in shards])
-    return asyncio.run(PlatformClient.connect())
+
+    def __init__(self, config: CanfleetConfig, bootstrap_key: str | None) -> None:
+        """Begin to start ClickHouse (unless `clickhouse.url` names one), the directory and every partition actor.
+
+        Actors that run already are found, not started again.
+
+        Raises:
+            ConfigError: the data directory belongs to another layout.
+        """
+        layout = fixed_layout(config)
+        self._clickhouse = None if config.clickhouse.url else _start_clickhouse(config)
+        self.config: Final = config if config.clickhouse.url else _with_embedded_clickhouse(config)
+        self._directory = (
+            ray.remote(DirectoryActor).options(name=names.DIRECTORY, **_SERVICE).remote(self.config, bootstrap_key)
+        )
+        self._shards = [
+            ray.remote(PartitionActor)
+            .options(name=names.partition_actor(number), max_concurrency=_CALLS, **_SERVICE)
+            .remote(number, self.config)
+            for number in range(layout.shards)
+        ]
+
+    def prepare_clickhouse(self) -> None:
+        """Wait until ClickHouse answers, and bring its schema up to date. Shards store nothing before.
+
+        Raises:
+            ConfigError: the embedded one cannot use its folder or port.
+            WarehouseError: ClickHouse cannot be reached or refuses the schema.
+        """
+        if self._clickhouse is not None:
+            _wait_for([self._clickhouse.ping.remote()])
+        warehouse = Warehouse.connect(self.config.clickhouse)
+        migrate(warehouse)
+        warehouse.close()
+
+    def wait(self) -> list[str]:
+        """Wait until the directory is there and every shard has tried to recover; why some could not.
+
+        Such a shard goes on trying, and the others work.
+
+        Raises:
+            CanfleetError: the directory cannot start.
+        """
+        _wait_for([self._directory.describe.remote()])
+        faults = []
+        for shard in self._shards:
+            try:
+                _wait_for([shard.status.remote()])
+            except CanfleetError as error:
+                faults.append(str(error))
+        return faults
 
 
 def stop_clickhouse() -> None:
@@ -67,7 +101,21 @@ def stop_clickhouse() -> None:
     ray.kill(host, no_restart=True)
 
 
+def _wait_for(calls: Sequence[Any]) -> None:
+    """Wait for actors' answers; what they raised comes as a CanfleetError."""
+    try:
+        ray.get(list(calls))
+    except RayTaskError as error:
+        raise error.cause from error
+    except RayActorError as error:
+        # Ray keeps the text alone of what a constructor raised, at the end of a traceback.
+        raise CanfleetError(f"an actor did not start: {str(error).strip().splitlines()[-1]}") from error
+
+
+def _start_clickhouse(config: CanfleetConfig) -> Any:  # noqa: ANN401 an actor's handle
+    return clickhouse.start(config.data_dir / "clickhouse", config.clickhouse_port, config.clickhouse.password)
+
+
 def _with_embedded_clickhouse(config: CanfleetConfig) -> CanfleetConfig:
-    host = clickhouse.start(config.data_dir / "clickhouse", config.clickhouse_port, config.clickhouse.password)
-    settings = config.clickhouse.model_copy(update={"url": ray.get(host.url.remote()), "storage_policy": "hot_cold"})
+    settings = config.clickhouse.model_copy(update={"url": config.clickhouse_url, "storage_policy": "hot_cold"})
     return config.model_copy(update={"clickhouse": settings})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -12,11 +14,15 @@ from typing import Any, Final, TypeVar
 from actors.group_commit import GroupCommit
 from actors.metrics import Metrics
 from pipeline.clickhouse.client import Warehouse
+from pipeline.clickhouse.migrate import require_migrated
 from pipeline.config import CanfleetConfig
+from pipeline.decode.catalogue import Catalogue
 from pipeline.decode.databases import load_catalogue
+from pipeline.errors import JournalError, Overloaded
 from pipeline.lanes.lane import Lane
 from pipeline.metrics import INSERT_SECONDS
 from pipeline.shard import account_answers
+from pipeline.shard.commit import Receipt
 from pipeline.shard.readings import readings
 from pipeline.shard.shard import Shard
 
@@ -25,6 +31,9 @@ _SWITCH_S: Final = 0.0005
 """How long a thread may hold the interpreter while another waits for it; Python's 5 ms, several times in one commit,
 would be most of an acknowledgement."""
 _NEWEST: Final = (1 << 63) - 1
+_OPEN_AGAIN_S: Final = 5.0
+
+log = logging.getLogger(__name__)
 
 
 class PartitionActor:
@@ -34,20 +43,52 @@ class PartitionActor:
     """
 
     def __init__(self, number: int, config: CanfleetConfig) -> None:
-        """Open the shard and start its loops; ready when this returns."""
+        """Open the shard and start its loops; ready when this returns, unless the shard's journal cannot be used."""
         sys.setswitchinterval(_SWITCH_S)
-        catalogue = load_catalogue(config.profiles())
-        warehouse = Warehouse.connect(config.clickhouse)
-        metrics, label = Metrics(), str(number)
-        warehouse.on_insert = lambda table, seconds: metrics.observe(INSERT_SECONDS, (label, table), seconds)
-        self._shard = Shard(number, config, catalogue, warehouse)
-        self._commits = GroupCommit(self._shard.admit, self._shard.commit, config.shard.max_queued_bytes)
+        self._config = config
+        self._number = number
+        self._opened: Shard | None = None
+        self._fault = ""
+        self._metrics = Metrics()
+        self._commits = GroupCommit(self._admit, self._commit, config.shard.max_queued_bytes)
         self._answers = ThreadPoolExecutor(2, "answer")
         self._waiters: set[asyncio.Future[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._shard.on_anomaly = self._announce
-        self._shard.start()
-        metrics.keep_up(partial(readings, self._shard), f"{self._shard.name}-metrics")
+        self._open(load_catalogue(config.profiles()))
+
+    @property
+    def _shard(self) -> Shard:
+        if self._opened is None:
+            raise Overloaded(self._fault, _OPEN_AGAIN_S)
+        return self._opened
+
+    def _open(self, catalogue: Catalogue) -> None:
+        """Open the shard; again and again where its journal is in use, damaged, or on a failing disk.
+
+        Ray would give an actor up whose constructor raises. This one says what is wrong to whoever asks.
+        """
+        warehouse, label = Warehouse(self._config.clickhouse, require_migrated), str(self._number)
+        warehouse.on_insert = lambda table, seconds: self._metrics.observe(INSERT_SECONDS, (label, table), seconds)
+        try:
+            shard = Shard(self._number, self._config, catalogue, warehouse)
+        except JournalError as error:
+            if str(error) != self._fault:
+                self._fault = str(error)
+                log.critical("%s", error)
+            again = threading.Timer(_OPEN_AGAIN_S, self._open, (catalogue,))
+            again.daemon = True
+            again.start()
+            return
+        shard.on_anomaly = self._announce
+        shard.start()
+        self._opened = shard
+        self._metrics.keep_up(partial(readings, shard), f"{shard.name}-metrics")
+
+    def _admit(self, lane: Lane) -> None:
+        self._shard.admit(lane)
+
+    def _commit(self, submissions: Sequence[bytes]) -> list[Receipt]:
+        return self._shard.commit(submissions)
 
     async def submit(self, submission: bytes, lane: Lane) -> tuple[int, int, int]:
         """Make a submission durable: rows accepted, duplicate, dead-lettered. Raises as `GroupCommit.submit` does."""
@@ -105,12 +146,14 @@ class PartitionActor:
         return newest, changed
 
     async def status(self) -> dict[str, Any]:
-        """How the shard is."""
-        return await self._answer(self._shard.status)
+        """How the shard is, and whether it is draining."""
+        return await self._answer(self._shard.status) | {"draining": self._commits.draining}
 
     async def drain(self, timeout_s: float) -> bool:
         """Refuse new work, finish what is in flight, checkpoint; whether everything reached ClickHouse."""
         await self._commits.drain()
+        if self._opened is None:
+            return False
         return await self._answer(lambda: self._shard.close(timeout_s=timeout_s))
 
     async def _answer(self, function: Callable[..., _T], *arguments: Any) -> _T:  # noqa: ANN401

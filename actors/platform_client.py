@@ -53,7 +53,7 @@ class PlatformClient:
         self._asked: dict[int, asyncio.Future[tuple[int, list[dict[str, Any]]]]] = {}
         self.config: Final = config
         self.layout: Final = layout
-        self.warehouse: Final = Warehouse.connect(config.clickhouse)
+        self.warehouse: Final = Warehouse(config.clickhouse)
         self._held = DeadLetters(self.warehouse).held
         # A thread of its own: while ClickHouse hangs, nothing else may wait with it.
         self._counts = ThreadPoolExecutor(1, "dead-letters")
@@ -122,6 +122,8 @@ class PlatformClient:
         for number, answer in enumerate(await self._all_or_error("status", timeout_s=_READY_TIMEOUT_S)):
             if isinstance(answer, BaseException):
                 reasons.append(f"shard {number}: {answer}")
+            elif answer["draining"]:
+                reasons.append(f"shard {number} drains: the platform is stopping")
         return {"ready": not reasons, "reasons": reasons}
 
     async def vehicles(self, fleet: str) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import secrets
 import signal
@@ -12,24 +11,25 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from canfleet.binding import bound_environment
+from canfleet.family import descendants
 from pipeline.errors import CanfleetError
 
 _READY: Final = "canfleet is ready: "
 _START_TIMEOUT_S: Final = 180.0
 _STOP_TIMEOUT_S: Final = 90.0
-_PR_SET_PDEATHSIG: Final = 1
-_BOUND: Final = "CANFLEET_PARENT"
-_LIBC: Final = ctypes.CDLL(None)
 
 
 class ChildPlatform:
     """`canfleet up` on a folder, as a context: entering waits until it accepts data, leaving drains it.
 
-    Ctrl-C at a terminal reaches this process alone, so that it decides when the platform stops.
+    After `stop` or `kill` it can be entered again: the same data, ports and key. Ctrl-C at a terminal reaches this
+    process alone, so that it decides when the platform stops.
     """
 
     def __init__(
@@ -43,7 +43,6 @@ class ChildPlatform:
         self.data_dir: Final = data_dir
         self._more = more
         self._lines: deque[str] = deque(maxlen=40)
-        self._settled = threading.Event()
         self._ready = False
         self._process: subprocess.Popen[str] | None = None
         self._follower: threading.Thread | None = None
@@ -62,17 +61,19 @@ class ChildPlatform:
             "--bootstrap-key": self.key,
         }
         command = [sys.executable, "-m", "canfleet", "up", *(str(part) for item in options.items() for part in item)]
+        self._ready = False
+        settled = threading.Event()
         self._process = subprocess.Popen(
             [*command, *self._more],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            env=os.environ | {_BOUND: str(os.getpid())},
+            env=bound_environment(),
         )
-        self._follower = threading.Thread(target=self._follow, daemon=True)
+        self._follower = threading.Thread(target=self._follow, args=(self._process, settled), daemon=True)
         self._follower.start()
-        if not self._settled.wait(_START_TIMEOUT_S) or not self._ready:
+        if not settled.wait(_START_TIMEOUT_S) or not self._ready:
             self.kill()
             raise CanfleetError("the platform did not start:\n" + self.last_lines())
         return self
@@ -114,9 +115,13 @@ class ChildPlatform:
         return status
 
     def kill(self) -> None:
-        """SIGKILL to `canfleet up`; Ray's processes end when they see it gone."""
+        """SIGKILL to `canfleet up` and, as far as it can be at one time, to every process that descends from it."""
         process = self._running()
+        family = descendants(process.pid)
         process.kill()
+        for member in family:
+            with suppress(ProcessLookupError):
+                os.kill(member.pid, signal.SIGKILL)
         process.wait()
         self._close_output()
 
@@ -133,27 +138,13 @@ class ChildPlatform:
             raise CanfleetError("the platform was not started")
         return self._process
 
-    def _follow(self) -> None:
-        process = self._running()
+    def _follow(self, process: subprocess.Popen[str], settled: threading.Event) -> None:
         for line in process.stdout or ():
             self._lines.append(line)
             if line.startswith(_READY):
                 self._ready = True
-                self._settled.set()
-        self._settled.set()
-
-
-def end_with_parent() -> None:
-    """In a platform that `ChildPlatform` started: have the kernel send SIGTERM when its parent is gone.
-
-    A killed demo or benchmark leaves nothing running. Does nothing elsewhere.
-    """
-    parent = os.environ.pop(_BOUND, None)
-    if parent is None:
-        return
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != int(parent):
-        raise CanfleetError("the process that started this platform has ended")
+                settled.set()
+        settled.set()
 
 
 def _ports(wanted: Sequence[int]) -> list[int]:

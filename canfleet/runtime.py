@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import tempfile
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from actors.layout import fixed_layout
 from pipeline.config import CanfleetConfig
 from pipeline.decode.databases import load_catalogue
-from pipeline.errors import CanfleetError
-
-RUN_FILE: Final = "canfleet.run"
-"""In the data directory while a platform runs on it: process id and addresses, as JSON."""
 
 DRAIN_TIMEOUT_S: Final = 30.0
 _OBJECT_STORE_BYTES: Final = 256 << 20
@@ -29,67 +26,87 @@ _INLINE_BYTES: Final = 4 << 20
 log = logging.getLogger(__name__)
 
 
-@contextmanager
-def running_platform(config: CanfleetConfig, bootstrap_key: str | None) -> Iterator[str]:
-    """A platform that accepts data, as a context; yields its base URL. Leaving it drains.
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """A running platform.
 
-    The databases are read first, so that a broken one stops the start before anything runs.
+    Attributes:
+        url: base URL of its HTTP API.
+        faults: why some shards take no frames; empty when all do.
+        roll: replaces the processes of the HTTP API while requests flow.
+    """
+
+    url: str
+    faults: list[str]
+    roll: Callable[[], None]
+
+
+@contextmanager
+def running_platform(
+    config: CanfleetConfig, bootstrap_key: str | None, ray_started: Callable[[], None] = lambda: None
+) -> Iterator[Platform]:
+    """A platform that accepts data, as a context. Leaving it drains.
+
+    Databases and layout are checked first, so that a mistake stops the start before anything runs. `ray_started` is
+    called when Ray has put its own signal handlers in place.
 
     Raises:
         ConfigError: a database, the configuration or the data directory cannot be used.
         CanfleetError: something did not start.
     """
     load_catalogue(config.profiles())
-    config = config.model_copy(update={"data_dir": config.data_dir.resolve()})
-    config.data_dir.mkdir(parents=True, exist_ok=True)
-    _refuse_second(config.data_dir)
+    fixed_layout(config)
     with tempfile.TemporaryDirectory(prefix="canfleet-") as folder:
         _set_environment(Path(folder))
         # Imported here: Ray and Serve read their environment variables when they are imported.
         import ray
-        from ray import serve as ray_serve
 
-        from actors.launch import start_platform, stop_clickhouse
-        from actors.platform_client import PlatformClient
-        from serve.deploy import start as start_serve
-
+        # Ray's start is waiting for processes: the other imports, two seconds of them, fit into it.
+        importing = threading.Thread(target=_import_the_rest)
+        importing.start()
         _start_ray(config)
+        ray_started()
+        importing.join()
         try:
-            client = start_platform(config, bootstrap_key)
-            url = start_serve(config, PlatformClient.connect)
-            _write_run_file(config, url, client.config.clickhouse.url or "")
-            try:
-                yield url
-            finally:
-                ray_serve.shutdown()
-                if not asyncio.run(client.drain(DRAIN_TIMEOUT_S)):
-                    log.warning("not everything reached ClickHouse; it waits in the journal for the next start")
-                stop_clickhouse()
+            with _started(config, bootstrap_key) as platform:
+                yield platform
         finally:
-            (config.data_dir / RUN_FILE).unlink(missing_ok=True)
             ray.shutdown()
 
 
-def read_run_file(data_dir: Path) -> dict[str, str | int]:
-    """Process id, URL and ClickHouse URL of the platform that runs on a data directory.
+@contextmanager
+def _started(config: CanfleetConfig, bootstrap_key: str | None) -> Iterator[Platform]:
+    """Actors and Serve on the Ray that this process is connected to; they start side by side."""
+    from actors.launch import Actors, stop_clickhouse
+    from actors.platform_client import PlatformClient
+    from serve import deploy
 
-    Raises:
-        CanfleetError: none does.
-    """
+    actors = Actors(config, bootstrap_key)
+    with ThreadPoolExecutor(1, "clickhouse") as beside:
+        schema = beside.submit(actors.prepare_clickhouse)
+        url = deploy.start(config, PlatformClient.connect)
+        schema.result()
+    faults = actors.wait()
     try:
-        document: dict[str, str | int] = json.loads((data_dir / RUN_FILE).read_text())
-    except OSError as error:
-        raise CanfleetError(f"no platform runs on {data_dir}") from error
-    return document
+        yield Platform(url, faults, lambda: deploy.roll(config, PlatformClient.connect))
+    finally:
+        # The shards refuse first, and say so with 503 and Retry-After as long as there is somebody to say it.
+        if not asyncio.run(_drain()):
+            log.warning("not everything reached ClickHouse; it waits in the journal for the next start")
+        deploy.stop()
+        stop_clickhouse()
 
 
-def is_ready(url: str) -> bool:
-    """Whether the platform at `url` says it can accept data."""
-    try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+async def _drain() -> bool:
+    from actors.platform_client import PlatformClient
+
+    client = await PlatformClient.connect()
+    return await client.drain(DRAIN_TIMEOUT_S)
+
+
+def _import_the_rest() -> None:
+    import actors.launch  # noqa: F401
+    import serve.deploy  # noqa: F401
 
 
 def _set_environment(folder: Path) -> None:
@@ -116,6 +133,7 @@ def _start_ray(config: CanfleetConfig) -> None:
         ray.init(address=config.ray.address, namespace="canfleet", logging_level="warning")
         return
     ray.init(
+        address="local",
         namespace="canfleet",
         include_dashboard=True,
         dashboard_host="127.0.0.1",
@@ -125,21 +143,3 @@ def _start_ray(config: CanfleetConfig) -> None:
         log_to_driver=True,
         _node_ip_address="127.0.0.1",
     )
-
-
-def _refuse_second(data_dir: Path) -> None:
-    path = data_dir / RUN_FILE
-    if not path.exists():
-        return
-    pid = int(read_run_file(data_dir)["pid"])
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        path.unlink()
-        return
-    raise CanfleetError(f"a platform runs on {data_dir} already, process {pid}: use `canfleet down` or another folder")
-
-
-def _write_run_file(config: CanfleetConfig, url: str, clickhouse: str) -> None:
-    document = {"pid": os.getpid(), "url": url, "clickhouse": clickhouse}
-    (config.data_dir / RUN_FILE).write_text(json.dumps(document))

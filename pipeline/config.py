@@ -32,6 +32,12 @@ class ServerSettings(_Section):
     gateways: int = Field(default=1, ge=1)
     """Gateway replicas: each is one process that parses and routes requests."""
 
+    @property
+    def base_url(self) -> str:
+        """Where a client on this machine reaches the API."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
 
 class RaySettings(_Section):
     """Which Ray cluster to use."""
@@ -101,6 +107,11 @@ class CanfleetConfig(_Section):
     duplicates: DuplicateSettings = DuplicateSettings()
     windows: WindowSettings = WindowSettings()
     anomalies: AnomalySettings = AnomalySettings()
+
+    @property
+    def clickhouse_url(self) -> str:
+        """Where ClickHouse answers: yours, or the embedded one."""
+        return self.clickhouse.url or f"http://127.0.0.1:{self.clickhouse_port}"
 
     def profiles(self) -> dict[str, tuple[Path, ...]]:
         """Database files by vehicle profile; `default` serves every vehicle that no model claims."""

@@ -8,7 +8,7 @@ from ray import serve
 from ray.serve.config import HTTPOptions
 from ray.serve.schema import LoggingConfig
 
-from pipeline.config import CanfleetConfig, ServerSettings
+from pipeline.config import CanfleetConfig
 from serve.deployments import Connect, Gateway, Logs, Query
 
 MAX_ONGOING: Final = 4096
@@ -39,7 +39,16 @@ def start(config: CanfleetConfig, connect: Connect) -> str:
     options = HTTPOptions(host=server.host, port=server.port, keep_alive_timeout_s=75)
     serve.start(http_options=options, logging_config=_QUIET)
     serve.run_many(build_apps(config, connect))
-    return base_url(server)
+    return server.base_url
+
+
+def roll(config: CanfleetConfig, connect: Connect) -> None:
+    """Replace every replica by a new process while requests flow; returns when the last new one serves.
+
+    A new replica serves before the old one it stands in for is told to go, which then finishes what it has: see
+    `max_surge_percent`. New code and a new environment come into force with it, a new configuration does not.
+    """
+    serve.run_many(build_apps(config, connect))
 
 
 def stop() -> None:
@@ -47,17 +56,12 @@ def stop() -> None:
     serve.shutdown()
 
 
-def base_url(server: ServerSettings) -> str:
-    """Where a client on this machine reaches the API."""
-    host = "127.0.0.1" if server.host in ("0.0.0.0", "::") else server.host
-    return f"http://{f'[{host}]' if ':' in host else host}:{server.port}"
-
-
 def _target(name: str, prefix: str, deployment: type, connect: Connect, replicas: int) -> serve.RunTarget:
     options = serve.deployment(
         name=name,
         num_replicas=replicas,
         max_ongoing_requests=MAX_ONGOING,
+        max_surge_percent=100,
         ray_actor_options={"num_cpus": 0},
         graceful_shutdown_timeout_s=5,
         health_check_period_s=5,

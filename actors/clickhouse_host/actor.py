@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from pathlib import Path
 from typing import Final
 
@@ -10,9 +12,14 @@ import ray
 from ray.actor import ActorHandle
 
 from actors.clickhouse_host.host import ClickHouseHost
+from pipeline.errors import ConfigError
 
 NAME: Final = "clickhouse"
 """Of the actor, in the platform's namespace."""
+
+_AGAIN_S: Final = 2.0
+
+log = logging.getLogger(__name__)
 
 
 class ClickHouseActor:
@@ -23,9 +30,17 @@ class ClickHouseActor:
         # Acknowledgements come first where they share the cores with ClickHouse, which can wait: only threads of this
         # policy are preempted at once by a thread that wakes up, a large niceness still lets them end their slice.
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        self._host = ClickHouseHost(
-            Path(data_dir), port, password=password, cold_dir=None if cold_dir is None else Path(cold_dir)
-        )
+        try:
+            self._host = ClickHouseHost(
+                Path(data_dir), port, password=password, cold_dir=None if cold_dir is None else Path(cold_dir)
+            )
+        except ConfigError as error:
+            if not ray.get_runtime_context().was_current_actor_reconstructed:
+                raise
+            # Ray gives an actor up whose constructor raises, but starts one again whose process ends.
+            log.critical("ClickHouse does not come back yet: %s", error)
+            time.sleep(_AGAIN_S)
+            os._exit(70)
 
     def url(self) -> str:
         """Where it listens."""

@@ -95,6 +95,17 @@ def overload_bars(overload: dict[str, Any]) -> list[Bar]:
     ]
 
 
+def outage_bars(outage: dict[str, Any]) -> list[Bar]:
+    """Bars of the outage run: acknowledgements go on, and the backlog drains at three times the arrival rate."""
+    at = f"with ClickHouse away for {outage['away_s']:g} s at {outage['rate']:,.0f} frames/s"
+    acknowledged = outage["client"]["acknowledged"] == outage["client"]["sent"]
+    return [
+        Bar(f"frames/s stored after its return, {at}", 3 * outage["rate"], outage["stored_per_s"], "frames/s"),
+        Bar(f"requests given up {at}", 1, outage["client"]["failed"], "", most=True, holds=acknowledged),
+        _nothing_lost(outage, at),
+    ]
+
+
 def _detection_bars(detection: dict[str, Any], where: str) -> list[Bar]:
     overall = detection["overall"]
     if not overall["episodes"]:
@@ -198,6 +209,21 @@ def print_overload(console: Console, run: dict[str, Any]) -> None:
     for name, holds in run["checks"].items():
         console.print(f"  {'ok  ' if holds else '[red]FAIL[/red]'} {name}")
     _print_processes(console, run)
+
+
+def print_outage(console: Console, run: dict[str, Any]) -> None:
+    """The outage run in words."""
+    console.print(f"\n[bold]ClickHouse away[/bold] for {run['away_s']:g} s at {run['rate']:,.0f} frames/s")
+    console.print(f"  {'acknowledgement, from due':28} {_quantiles(run['latency_ms'])} before and meanwhile")
+    console.print(
+        f"  {'backlog at its return':28} {run['backlog_frames']:,} frames, journal {run['journal_mib']:,.0f} MiB"
+    )
+    console.print(
+        f"  {'drained after':28} {run['drained_after_s']:.1f} s at {run['stored_per_s']:,.0f} frames/s, "
+        f"while {run['rate']:,.0f} came"
+    )
+    for name, holds in run["checks"].items():
+        console.print(f"  {'ok  ' if holds else '[red]FAIL[/red]'} {name}")
 
 
 def _print_kinds(console: Console, detection: dict[str, Any]) -> None:

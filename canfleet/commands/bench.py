@@ -9,22 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
 
 from canfleet import api
-from canfleet.benchmark import load as loading
-from canfleet.benchmark import report
-from canfleet.benchmark.detection import measure_detection
-from canfleet.benchmark.kernels import fleet_frames, log_frames, measure_core, measure_decoder, one_core
-from canfleet.benchmark.load import Target
-from canfleet.benchmark.overload import measure_overload
-from canfleet.benchmark.recording import Traffic
 from canfleet.child import ChildPlatform
 from pipeline.errors import CanfleetError, ConfigError
+
+if TYPE_CHECKING:
+    from canfleet.benchmark.load import Target
+    from canfleet.benchmark.report import Bar
 
 _DECODED_FRAMES = 500_000
 _FILE_WIDTH = 140
@@ -38,6 +35,7 @@ class Part(StrEnum):
     LOAD = "load"
     SUSTAINED = "sustained"
     OVERLOAD = "overload"
+    OUTAGE = "outage"
 
 
 def bench(
@@ -47,8 +45,11 @@ def bench(
     sustained_duration: Annotated[float, typer.Option(min=5, help="Seconds of the sustained part.")] = 60,
     overload_rate: Annotated[float, typer.Option(min=1, help="Frames per second of the overload part.")] = 300_000,
     overload_duration: Annotated[float, typer.Option(min=5, help="Seconds of the overload part.")] = 30,
+    outage_duration: Annotated[float, typer.Option(min=5, help="Seconds that ClickHouse is away.")] = 600,
     vehicles: Annotated[int, typer.Option(min=1, help="Size of the simulated fleet.")] = 10_000,
-    only: Annotated[list[Part] | None, typer.Option(help="Run this part; may be repeated. All by default.")] = None,
+    only: Annotated[
+        list[Part] | None, typer.Option(help="Run this part; may be repeated. By default all but outage.")
+    ] = None,
     log: Annotated[Path | None, typer.Option(help="Decode this recorded log too; --dbc decodes it.")] = None,
     dbc: Annotated[Path | None, typer.Option(help="The database of --log.")] = None,
     config: Annotated[Path | None, typer.Option(help="Configuration of the platforms that are started.")] = None,
@@ -63,13 +64,20 @@ def bench(
     """
     if (log is None) != (dbc is None):
         raise ConfigError("--log and --dbc go together: a recorded log, and the database that decodes it")
+    from canfleet.benchmark import load as loading
+    from canfleet.benchmark import report
+    from canfleet.benchmark.load import Target
+    from canfleet.benchmark.outage import measure_outage, platform_with_own_clickhouse
+    from canfleet.benchmark.overload import measure_overload
+    from canfleet.benchmark.recording import Traffic
+
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = _FILE_WIDTH
-    parts = only or list(Part)
+    parts = only or [part for part in Part if part is not Part.OUTAGE]
     running = None if url is None else Target(url, key, clickhouse)
     document: dict[str, Any] = {"machine": _machine()}
-    bars: list[report.Bar] = []
+    bars: list[Bar] = []
     if Part.KERNELS in parts:
         console.print("measuring the numeric core …")
         document["kernels"] = kernels = _kernels(vehicles, log, dbc)
@@ -93,6 +101,12 @@ def bench(
             document["overload"] = run = measure_overload(target, traffic)
         bars += report.overload_bars(run)
         report.print_overload(console, run)
+    if Part.OUTAGE in parts:
+        console.print(f"ClickHouse away for {outage_duration:g} s …")
+        with platform_with_own_clickhouse() as (target, own):
+            document["outage"] = run = measure_outage(target, own, rate, vehicles, outage_duration)
+        bars += report.outage_bars(run)
+        report.print_outage(console, run)
     report.print_bars(console, bars)
     if as_json:
         typer.echo(orjson.dumps(document | {"bars": [bar.as_json() for bar in bars]}, option=orjson.OPT_INDENT_2))
@@ -101,6 +115,9 @@ def bench(
 
 
 def _kernels(vehicles: int, log: Path | None, dbc: Path | None) -> dict[str, Any]:
+    from canfleet.benchmark.detection import measure_detection
+    from canfleet.benchmark.kernels import fleet_frames, log_frames, measure_core, measure_decoder, one_core
+
     before = os.getloadavg()[0]
     with one_core():
         decoder = [measure_decoder(fleet_frames(vehicles, _DECODED_FRAMES))]
@@ -114,6 +131,8 @@ def _kernels(vehicles: int, log: Path | None, dbc: Path | None) -> dict[str, Any
 @contextmanager
 def _target(running: Target | None, config: Path | None, console: Console) -> Iterator[Target]:
     """The running platform, or a fresh one on a temporary folder and free ports, stopped afterwards."""
+    from canfleet.benchmark.load import Target
+
     if running is not None:
         yield running
         return
@@ -130,6 +149,8 @@ def _target(running: Target | None, config: Path | None, console: Console) -> It
 
 
 def _noting_load(measure: Any) -> dict[str, Any]:  # noqa: ANN401 a call without arguments
+    from canfleet.benchmark import report
+
     before = os.getloadavg()[0]
     document: dict[str, Any] = measure()
     return document | {

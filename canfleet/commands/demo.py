@@ -8,15 +8,16 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
 
 from canfleet import api
 from canfleet.child import ChildPlatform
-from pipeline.clickhouse.client import Warehouse
-from pipeline.clickhouse.settings import WarehouseSettings
+
+if TYPE_CHECKING:
+    from pipeline.clickhouse.client import Warehouse
 
 _STORE_TIMEOUT_S: Final = 60.0
 _PROGRESS_S: Final = 5.0
@@ -101,6 +102,9 @@ class _Progress:
 
 def _wait_until_stored(platform: ChildPlatform, accepted: int) -> dict[str, int]:
     """Counts in ClickHouse once all accepted frames and their rollups are there, or after a minute as they are."""
+    from pipeline.clickhouse.client import Warehouse
+    from pipeline.clickhouse.settings import WarehouseSettings
+
     warehouse = Warehouse.connect(WarehouseSettings(url=platform.clickhouse_url))
     try:
         return _poll(lambda: _counts(warehouse), accepted)

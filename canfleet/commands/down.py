@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from canfleet.runtime import RUN_FILE, read_run_file
+from canfleet.run_file import read_run_file
 from pipeline.errors import CanfleetError
 
 
@@ -20,11 +20,7 @@ def down(
 ) -> None:
     """Stop the platform that runs on a data directory; returns when it has drained."""
     pid = int(read_run_file(data_dir)["pid"])
-    try:
-        os.kill(pid, signal.SIGTERM)
-    except ProcessLookupError as error:
-        (data_dir / RUN_FILE).unlink(missing_ok=True)
-        raise CanfleetError(f"process {pid} of {data_dir} is gone already: it was killed") from error
+    os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + timeout
     while _runs(pid):
         if time.monotonic() > deadline:

@@ -10,8 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from canfleet import api
-from pipeline.clickhouse.client import Warehouse
-from pipeline.clickhouse.settings import WarehouseSettings
 
 
 def sql(
@@ -24,6 +22,9 @@ def sql(
     as_json: api.Json = False,
 ) -> None:
     """Run one SQL statement and print what it gives."""
+    from pipeline.clickhouse.client import Warehouse
+    from pipeline.clickhouse.settings import WarehouseSettings
+
     warehouse = Warehouse.connect(WarehouseSettings(url=clickhouse, user=user, password=password))
     try:
         rows = warehouse.arrow(statement, output_format_arrow_string_as_string=0)

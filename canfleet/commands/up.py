@@ -1,17 +1,14 @@
-"""`canfleet up`: runs the platform in the foreground until SIGINT or SIGTERM, then drains."""
+"""`canfleet up`: keeps the platform running in the foreground until SIGINT or SIGTERM, then drains."""
 
 from __future__ import annotations
 
-import signal
-import sys
-import threading
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from canfleet.child import end_with_parent
-from canfleet.runtime import running_platform
+from canfleet.binding import end_with_parent
+from canfleet.supervisor import Supervisor
 from pipeline.config import CanfleetConfig, load_config
 from simulator import FLEET_DBC
 
@@ -30,7 +27,11 @@ def up(
         typer.Option(envvar="CANFLEET_BOOTSTRAP_KEY", help="A key with every scope, for fleet `default`."),
     ] = None,
 ) -> None:
-    """Run the platform until Ctrl-C or SIGTERM; prints `canfleet is ready: URL` when it accepts data."""
+    """Run the platform until Ctrl-C or SIGTERM; prints `canfleet is ready: URL` when it accepts data.
+
+    It is started again when Ray or a part of it that Ray cannot restart dies. SIGHUP replaces the processes of the
+    HTTP API one after the other, without refusing a request.
+    """
     end_with_parent()
     settings = with_demo_database(
         load_config(
@@ -48,17 +49,8 @@ def up(
             ),
         )
     )
-    with running_platform(settings, bootstrap_key) as url:
-        stopped = threading.Event()
-        # Only now: Ray puts handlers of its own in place while it starts.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stopped.set())
-        typer.echo(f"canfleet is ready: {url}")
-        sys.stdout.flush()
-        while not stopped.wait(1.0):
-            pass
-        typer.echo("draining")
-    typer.echo("stopped")
+    settings = settings.model_copy(update={"data_dir": settings.data_dir.resolve()})
+    raise typer.Exit(Supervisor(settings, bootstrap_key).run())
 
 
 def with_demo_database(config: CanfleetConfig) -> CanfleetConfig:

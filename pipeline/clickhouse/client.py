@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -29,24 +30,54 @@ class Warehouse:
     and WarehouseError, with ClickHouse's own words, where it refused.
     """
 
-    def __init__(self, client: Client, settings: WarehouseSettings) -> None:
-        """Use `connect`."""
-        self._client = client
+    def __init__(self, settings: WarehouseSettings, check: Callable[[Warehouse], None] | None = None) -> None:
+        """Reach ClickHouse at `settings.url` when it is first needed, so that it may be away now.
+
+        Args:
+            settings: where it is.
+            check: called once ClickHouse is reached; what it raises, the caller gets, and the next one tries again.
+
+        Raises:
+            ConfigError: no URL, or one that is not http(s).
+        """
         self.settings: Final = settings
+        self._parts = urlsplit(settings.url or "")
+        if self._parts.scheme not in {"http", "https"} or not self._parts.hostname:
+            raise ConfigError(f"clickhouse.url {settings.url!r} is no URL such as http://127.0.0.1:8123")
+        self._check = check
+        self._opening = threading.Lock()
+        self._opened: Client | None = None
         self.on_insert: Callable[[str, float], None] = lambda table, seconds: None
         """Called after each insert that succeeded."""
 
     @classmethod
     def connect(cls, settings: WarehouseSettings) -> Warehouse:
-        """Reach ClickHouse at `settings.url`; the database need not exist yet.
+        """Reach ClickHouse now; the database need not exist yet.
 
         Raises:
             ConfigError: no URL, or one that is not http(s).
             WarehouseAway, WarehouseError: see the class.
         """
-        parts = urlsplit(settings.url or "")
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ConfigError(f"clickhouse.url {settings.url!r} is no URL such as http://127.0.0.1:8123")
+        warehouse = cls(settings)
+        warehouse._opened = warehouse._open()
+        return warehouse
+
+    @property
+    def _client(self) -> Client:
+        """The pool of connections."""
+        if self._opened is None:
+            with self._opening:
+                if self._opened is None:
+                    if self._check is not None:
+                        checked = Warehouse.connect(self.settings)
+                        self._check(checked)
+                        self._opened = checked._opened
+                    else:
+                        self._opened = self._open()
+        return self._opened
+
+    def _open(self) -> Client:
+        settings, parts = self.settings, self._parts
         try:
             client = clickhouse_connect.get_client(
                 interface=parts.scheme,
@@ -66,7 +97,7 @@ class Warehouse:
         except (ClickHouseError, urllib3.exceptions.HTTPError, OSError) as error:
             raise _sorted_out(error, settings) from error
         client.database = settings.database
-        return cls(client, settings)
+        return client
 
     def command(self, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> None:  # noqa: ANN401
         """Run a statement that gives no rows; `settings` are ClickHouse's."""
@@ -104,7 +135,8 @@ class Warehouse:
 
     def close(self) -> None:
         """Close the pool's connections."""
-        self._client.close()
+        if self._opened is not None:
+            self._opened.close()
 
 
 def _sorted_out(error: Exception, settings: WarehouseSettings) -> WarehouseError:

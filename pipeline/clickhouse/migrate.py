@@ -11,7 +11,7 @@ from typing import Final
 
 from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.retention import apply_retention
-from pipeline.errors import WarehouseError
+from pipeline.errors import WarehouseAway, WarehouseError
 
 _FILE: Final = re.compile(r"(\d{4})_(\w+)\.sql")
 _END_OF_STATEMENT: Final = re.compile(r";[ \t]*$", re.MULTILINE)
@@ -82,6 +82,18 @@ def pending(warehouse: Warehouse, known: list[Migration] | None = None) -> list[
                 "applied migration never changes; restore its file and put the change into a new one"
             )
     return [migration for migration in known if migration.number not in applied]
+
+
+def require_migrated(warehouse: Warehouse) -> None:
+    """Nothing, where the schema is the one this canfleet writes.
+
+    Raises:
+        WarehouseAway: migrations are pending; whoever starts the platform applies them.
+        WarehouseError: see `pending`.
+    """
+    missing = pending(warehouse)
+    if missing:
+        raise WarehouseAway(f"database {warehouse.settings.database} waits for migration {missing[0].name}")
 
 
 def migrate(warehouse: Warehouse, known: list[Migration] | None = None) -> list[Migration]:
