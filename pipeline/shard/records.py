@@ -130,8 +130,11 @@ def _less(what: str, rows: I64) -> str:
     return f"/{what}less-{len(rows)}" if len(rows) else ""
 
 
-def note(journal: Journal, lock: threading.Lock, kind: int, payload: bytes, *, durable: bool) -> None:
-    """Append one small record to a journal that others write to as well; sync it where the next step relies on it.
+def note(journal: Journal, lock: threading.Lock, kind: int, payload: bytes) -> None:
+    """Append one small record to a journal that others write to as well, durable on return.
+
+    Also where a lost one could be made up for: a disk that refuses somebody's later record cuts off what is not durable,
+    and memory would know what the journal has forgotten.
 
     Raises:
         JournalError: the disk refused; the journal stands where it was last durable, and the same can be tried again.
@@ -139,8 +142,7 @@ def note(journal: Journal, lock: threading.Lock, kind: int, payload: bytes, *, d
     with lock:
         try:
             journal.append(kind, payload)
-            if durable:
-                journal.sync()
+            journal.sync()
         except JournalError:
             journal.recover()
             raise

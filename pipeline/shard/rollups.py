@@ -105,7 +105,7 @@ class Rollups:
 
     def _announce(self) -> None:
         rollup = Rollup(tuple(self._gathered))
-        note(self._journal, self._lock, records.ROLLUP, rollup.encode(), durable=True)
+        note(self._journal, self._lock, records.ROLLUP, rollup.encode())
         self.reopen(rollup)
 
     def _send_slice(self) -> None:
@@ -117,7 +117,7 @@ class Rollups:
             self._writer.insert_minutes(minute_rows(part, self._names), f"{rollup.token(self._name)}/{self._sent}")
             self._sent += len(part)
         if self._sent == len(rows):
-            note(self._journal, self._lock, records.ROLLED_UP, rollup.encode(), durable=False)
+            note(self._journal, self._lock, records.ROLLED_UP, rollup.encode())
             self._announced = None
             self._last = time.monotonic()
             for start, end in rollup.ranges:

@@ -141,8 +141,7 @@ class Storer:
             intent = self._announce(Intent(chunk.start, chunk.end, late))
         intent, values = self._insert(chunk, intent)
         stored = self._stored(chunk, intent)
-        # Not synced: if this is lost, the intent is sent again and ClickHouse drops it by its token.
-        note(self._journal, self._lock, records.STORED, stored.encode(), durable=False)
+        note(self._journal, self._lock, records.STORED, stored.encode())
         self.open_intent = self._current = None
         self.waiting.confirm(chunk)
         self._gather_unrolled()
@@ -177,7 +176,7 @@ class Storer:
         return self.waiting.next()
 
     def _announce(self, intent: Intent) -> Intent:
-        note(self._journal, self._lock, records.INTENT, intent.encode(), durable=True)
+        note(self._journal, self._lock, records.INTENT, intent.encode())
         self.open_intent = intent
         return intent
 
