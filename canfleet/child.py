@@ -29,7 +29,8 @@ _LIBC: Final = ctypes.CDLL(None)
 class ChildPlatform:
     """`canfleet up` on a folder, as a context: entering waits until it accepts data, leaving drains it.
 
-    Ctrl-C at a terminal reaches this process alone, so that it decides when the platform stops.
+    After `stop` or `kill` it can be entered again: the same data, ports and key. Ctrl-C at a terminal reaches this
+    process alone, so that it decides when the platform stops.
     """
 
     def __init__(
@@ -43,7 +44,6 @@ class ChildPlatform:
         self.data_dir: Final = data_dir
         self._more = more
         self._lines: deque[str] = deque(maxlen=40)
-        self._settled = threading.Event()
         self._ready = False
         self._process: subprocess.Popen[str] | None = None
         self._follower: threading.Thread | None = None
@@ -62,6 +62,8 @@ class ChildPlatform:
             "--bootstrap-key": self.key,
         }
         command = [sys.executable, "-m", "canfleet", "up", *(str(part) for item in options.items() for part in item)]
+        self._ready = False
+        settled = threading.Event()
         self._process = subprocess.Popen(
             [*command, *self._more],
             stdout=subprocess.PIPE,
@@ -70,9 +72,9 @@ class ChildPlatform:
             start_new_session=True,
             env=os.environ | {_BOUND: str(os.getpid())},
         )
-        self._follower = threading.Thread(target=self._follow, daemon=True)
+        self._follower = threading.Thread(target=self._follow, args=(self._process, settled), daemon=True)
         self._follower.start()
-        if not self._settled.wait(_START_TIMEOUT_S) or not self._ready:
+        if not settled.wait(_START_TIMEOUT_S) or not self._ready:
             self.kill()
             raise CanfleetError("the platform did not start:\n" + self.last_lines())
         return self
@@ -87,6 +89,11 @@ class ChildPlatform:
     def pid(self) -> int:
         """Process id of `canfleet up`."""
         return self._running().pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
 
     def last_lines(self) -> str:
         """What it printed last."""
@@ -133,14 +140,13 @@ class ChildPlatform:
             raise CanfleetError("the platform was not started")
         return self._process
 
-    def _follow(self) -> None:
-        process = self._running()
+    def _follow(self, process: subprocess.Popen[str], settled: threading.Event) -> None:
         for line in process.stdout or ():
             self._lines.append(line)
             if line.startswith(_READY):
                 self._ready = True
-                self._settled.set()
-        self._settled.set()
+                settled.set()
+        settled.set()
 
 
 def end_with_parent() -> None:
