@@ -72,7 +72,7 @@ class Report:
         frames = verdict["frames"]
         wrong = ", ".join(f"{frames[name]} {name}" for name in ("lost", "doubled", "unexpected", "changed"))
         return [
-            f"requests      {requests['sent']:,} sent; {requests['availability']:.3%} acknowledged within three retries, "
+            f"requests      {requests['sent']:,} sent; {requests['availability']:.3%} acknowledged within 3 retries, "
             f"{requests['retried']:,} of them needed one; {requests['later']:,} later, {requests['never']:,} never; "
             f"{requests['sent_again']:,} sent once more on purpose",
             f"answers       {', '.join(f'{count:,} × {answer}' for answer, count in one['answers'].items())}",
@@ -81,7 +81,7 @@ class Report:
             f"{verdict['rollups_apart']} rollups apart from them",
             f"dead letters  {verdict['letters_expected']:,} acknowledged, {verdict['letters_lost']} lost",
             *(f"ledger        {_ledger(fleet, ledger)}" for fleet, ledger in verdict["ledgers"].items()),
-            f"restarts      {one['restarts']} of the whole platform, {one['ended_by_itself']} because it had ended itself",
+            f"restarts      {one['restarts']} of the whole platform, {one['ended_by_itself']} as it had ended itself",
         ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
 import tempfile
@@ -28,9 +29,9 @@ from tests.chaos.verify import verify
 _CALM_S: Final = 3.0
 """Load before the first fault."""
 _SETTLE_TIMEOUT_S: Final = 120.0
-_AGAIN: Final = 0.02
-_AGAIN_AFTER_S: Final = (0.0, 120.0)
-"""Share of acknowledged requests that are sent once more, and when."""
+_AGAIN: Final = 0.03
+_AGAIN_WITHIN_S: Final = 180.0
+"""Share of acknowledged requests that are sent once more, and how much later at most."""
 
 _SETTINGS: Final[dict[str, Any]] = {"shard": {"checkpoint_interval_s": 15, "rollup_interval_s": 10}}
 """Checkpoints and rollups come more often than by default, so that faults meet them."""
@@ -82,6 +83,7 @@ class _Run:
         self._events: list[Event] = []
         self._missed: list[str] = []
         self._ended_by_itself = 0
+        self._over = asyncio.Event()
         self._again: set[asyncio.Task[None]] = set()
 
     async def chaos(self, folder: Path) -> Report:
@@ -153,7 +155,8 @@ class _Run:
             task.add_done_callback(self._again.discard)
 
     async def _send_again(self, client: Client, sent: Sent) -> None:
-        await asyncio.sleep(self._random.uniform(*_AGAIN_AFTER_S))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), _AGAIN_WITHIN_S * self._random.random() ** 2)
         await client.send_again(sent)
 
     async def _inject(self, faults: list[Fault], client: Client) -> None:
@@ -192,7 +195,7 @@ class _Run:
             wait_until, lambda: last is None or client.recovered_s(last.began_s, last.struck_s) is not None, 60.0
         )
         load.cancel()
-        for task in self._again:
-            task.cancel()
-        await asyncio.gather(load, *self._again, return_exceptions=True)
+        await asyncio.gather(load, return_exceptions=True)
+        self._over.set()
+        await asyncio.gather(*self._again)
         await asyncio.to_thread(wait_until, lambda: client.unsettled == 0, _SETTLE_TIMEOUT_S)

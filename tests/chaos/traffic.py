@@ -31,7 +31,8 @@ CYCLE_US: Final = 60_000_000
 _SIZES: Final = (1_000, 2_000)
 _LATE: Final = 0.01
 _REPEATED: Final = 0.01
-_BAD_EVERY: Final = 20
+_BAD_EVERY: Final = 15
+"""Odd, so that every fleet has some."""
 _BAD_ID: Final = 0x3FFF_FFFF
 """No arbitration id has 30 bits: the row is a dead letter."""
 
