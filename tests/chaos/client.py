@@ -30,6 +30,7 @@ class Sent:
     Attributes:
         number, skew_us: name its frames, see `Traffic.body`.
         rows, bad: see `Body`.
+        began_s: when it was sent first, on the loop's clock.
         attempts: of the first sending, with its retries.
         in_time: acknowledged within the retries.
         acknowledged: by now.
@@ -39,6 +40,7 @@ class Sent:
     skew_us: int
     rows: int
     bad: int
+    began_s: float
     attempts: int = 0
     in_time: bool = False
     acknowledged: bool = False
@@ -88,7 +90,7 @@ class Client:
         """Send the next request, with its retries; where all fail, it is sent again later."""
         number = len(self.requests)
         body = self._traffic.body(number, skew_us)
-        sent = Sent(number, skew_us, body.rows, body.bad)
+        sent = Sent(number, skew_us, body.rows, body.bad, asyncio.get_running_loop().time())
         self.requests.append(sent)
         for backoff_s in (*BACKOFF_S, None):
             sent.attempts += 1

@@ -5,26 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from tests.chaos.client import Client
+from tests.chaos.recovery import Event, recoveries
 from tests.chaos.verify import Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A fault that was injected.
-
-    Attributes:
-        name: its kind.
-        began_s, struck_s: when injecting it began, and when it had happened; on the event loop's clock.
-        at_s: `began_s` since the start of the run.
-    """
-
-    name: str
-    began_s: float
-    struck_s: float
-    at_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +41,12 @@ class Report:
         found = [
             f"seed {one['seed']}, {one['seconds']:.0f} s at {one['rate']:,.0f} frames/s, {injected} faults",
             "",
-            f"{'fault':<20} {'injected':>8}   acknowledged again after s: {'median':>7} {'p99':>7} {'max':>7}",
+            f"{'fault':<20} injected  acknowledged again after s: {'median':>6} {'p99':>6} {'max':>6}  requests failed",
         ]
         for name, kind in sorted(one["faults"].items()):
-            times = "".join(f" {kind[part]:>7.2f}" if kind[part] is not None else f" {'–':>7}" for part in _PARTS)
-            never = f"   never: {kind['never']}" if kind["never"] else ""
-            found.append(f"{name:<20} {kind['injected']:>8} {'':>29}{times}{never}")
+            times = "".join(f" {kind[part]:>6.2f}" if kind[part] is not None else f" {'–':>6}" for part in _PARTS)
+            notes = "".join(f"  {kind[note]} {note}" for note in ("overlapped", "never") if kind[note])
+            found.append(f"{name:<20} {kind['injected']:>8} {'':>28}{times}  {kind['failed']:>15}{notes}")
         found += [f"{name:<20} not injected: {reason}" for name, reason in one["skipped"].items()]
         return found + [f"missed        {line}" for line in one["missed"]]
 
@@ -108,7 +91,7 @@ def make_report(
     return Report(
         run
         | {
-            "faults": {name: _recovery(client, events, name) for name in {event.name for event in events}},
+            "faults": recoveries(client, events),
             "skipped": skipped,
             "missed": missed,
             "requests": {
@@ -124,20 +107,6 @@ def make_report(
             "broken": broken,
         }
     )
-
-
-def _recovery(client: Client, events: list[Event], name: str) -> dict[str, Any]:
-    mine = [event for event in events if event.name == name]
-    times = [client.recovered_s(event.began_s, event.struck_s) for event in mine]
-    known = [time for time in times if time is not None]
-    return {
-        "injected": len(mine),
-        "never": len(mine) - len(known),
-        "median_s": float(np.median(known)) if known else None,
-        "p99_s": float(np.percentile(known, 99)) if known else None,
-        "max_s": max(known, default=None),
-        "at_s": [event.at_s for event in mine],
-    }
 
 
 def _ledger(fleet: str, ledger: dict[str, Any]) -> str:

@@ -21,7 +21,8 @@ from tests.chaos.clock_faults import Clocks
 from tests.chaos.disk_faults import DiskFull, small_disk
 from tests.chaos.fault import Fault
 from tests.chaos.kinds import OFF, every_fault, in_turn
-from tests.chaos.report import Event, Report, make_report
+from tests.chaos.recovery import Event
+from tests.chaos.report import Report, make_report
 from tests.chaos.subject import Subject
 from tests.chaos.traffic import Traffic
 from tests.chaos.verify import verify
