@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
+import signal
 import sys
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def main() -> int:
         external=not arguments.embedded,
         settings=yaml.safe_load(arguments.config.read_text()) if arguments.config else {},
     )
+    # SIGTERM must undo what SIGINT undoes: mounts, and processes that were started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         report = run(plan, lambda line: print(line, file=sys.stderr, flush=True))
     except CanfleetError as error:

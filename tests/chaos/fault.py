@@ -100,4 +100,5 @@ class KillUp(KillEverything):
     async def inject(self, rng: random.Random) -> None:
         """Kill the first process."""
         self._subject.down = True
-        processes.family(self._subject.child.pid)[0].kill()
+        self._subject.orphans += processes.family(self._subject.child.pid)[1:]
+        processes.send(processes.family(self._subject.child.pid)[0], signal.SIGKILL)

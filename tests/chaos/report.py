@@ -30,7 +30,11 @@ class Report:
             "",
             *(
                 f"BROKEN: {line}"
-                for line in [*self.document["broken"], *self.document["verdict"]["frames"]["examples"]]
+                for line in [
+                    *self.document["broken"],
+                    *self.document["verdict"]["frames"]["examples"],
+                    *self.document["verdict"]["examples"],
+                ]
             ),
             "every promise was kept" if self.kept else "promises were broken",
         ]

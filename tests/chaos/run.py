@@ -8,7 +8,7 @@ import itertools
 import random
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ from tests.chaos.recovery import Event
 from tests.chaos.report import Report, make_report
 from tests.chaos.subject import Subject
 from tests.chaos.traffic import Traffic
-from tests.chaos.verify import verify
+from tests.chaos.verify import Verdict, verify
 
 _CALM_S: Final = 3.0
 """Load before the first fault."""
@@ -71,7 +71,11 @@ def run(plan: Plan, say: Callable[[str], None]) -> Report:
         folder = Path(name)
         wanted = DiskFull.name in plan.faults or not plan.faults
         no_disk = stack.enter_context(small_disk(folder / "data" / "shards")) if wanted else "not asked for"
-        return asyncio.run(_Run(plan, say, no_disk).chaos(folder))
+        try:
+            return asyncio.run(_Run(plan, say, no_disk).chaos(folder))
+        except ExceptionGroup as group:
+            # One task failed and ended the others.
+            raise group.exceptions[0] from group
 
 
 class _Run:
@@ -85,7 +89,7 @@ class _Run:
         self._missed: list[str] = []
         self._ended_by_itself = 0
         self._over = asyncio.Event()
-        self._again: set[asyncio.Task[None]] = set()
+        self._sending: set[asyncio.Task[None]] = set()
 
     async def chaos(self, folder: Path) -> Report:
         """The whole run."""
@@ -95,27 +99,19 @@ class _Run:
             keys = await subject.keys()
             faults, skipped = self._choose(every_fault(subject, self._clocks, self._no_disk))
             traffic = Traffic(plan.seed, plan.rate, time.time_ns() // 1000)
-            async with Client(subject.child.url, keys, traffic, plan.seed) as client:
+            async with (
+                Client(subject.child.url, keys, traffic, plan.seed) as client,
+                asyncio.TaskGroup() as self._tasks,
+            ):
                 self._began = asyncio.get_running_loop().time()
-                load = asyncio.create_task(self._load(client, traffic))
-                watch = asyncio.create_task(self._watch(subject))
+                load = self._tasks.create_task(self._load(client, traffic))
+                watch = self._tasks.create_task(self._watch(subject))
                 await self._inject(faults, client)
                 seconds = asyncio.get_running_loop().time() - self._began
-                self._say("no more faults; waiting until everything is stored …")
                 await self._finish(load, client)
-            # Bad rows are dead letters of the requests that were acknowledged.
-            bad = [sent.number for sent in client.requests if sent.bad and sent.acknowledged]
-            verdict = await asyncio.to_thread(
-                verify,
-                subject.child.url,
-                keys,
-                subject.clickhouse_url,
-                traffic,
-                client.acknowledged(),
-                client.skews_us(),
-                bad,
-            )
-            watch.cancel()
+                self._say("waiting until everything is stored, then comparing …")
+                verdict = await asyncio.to_thread(self._verify, subject, keys, traffic, client)
+                watch.cancel()
             known = {
                 "seed": plan.seed,
                 "rate": plan.rate,
@@ -134,28 +130,33 @@ class _Run:
         skipped = {fault.name: reason for fault in known if fault.name in wanted and (reason := fault.impossible())}
         return [fault for fault in known if fault.name in wanted - skipped.keys()], skipped
 
+    def _verify(self, subject: Subject, keys: list[str], traffic: Traffic, client: Client) -> Verdict:
+        bad = [sent.number for sent in client.requests if sent.bad and sent.acknowledged]
+        acknowledged, skews_us = client.acknowledged(), client.skews_us()
+        return verify(subject.child.url, keys, subject.clickhouse_url, traffic, acknowledged, skews_us, bad)
+
     async def _load(self, client: Client, traffic: Traffic) -> None:
-        """Send requests when they are due, whatever becomes of earlier ones, until cancelled; waits for all sent."""
-        sending: set[asyncio.Task[None]] = set()
+        """Send requests when they are due, whatever becomes of earlier ones, until it is over."""
         clock = asyncio.get_running_loop().time
-        try:
-            for number in itertools.count():
-                await asyncio.sleep(max(0.0, self._began + traffic.due_s(number) - clock()))
-                task = asyncio.create_task(self._send(client))
-                sending.add(task)
-                task.add_done_callback(sending.discard)
-                await asyncio.sleep(0)  # requests are numbered in the order in which their tasks begin
-        finally:
-            await asyncio.gather(*sending)
+        for number in itertools.count():
+            await asyncio.sleep(max(0.0, self._began + traffic.due_s(number) - clock()))
+            if self._over.is_set():
+                return
+            self._send_beside(self._send(client))
+            await asyncio.sleep(0)  # requests are numbered in the order in which their tasks begin
+
+    def _send_beside(self, sending: Coroutine[Any, Any, None]) -> None:
+        task = self._tasks.create_task(sending)
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
 
     async def _send(self, client: Client) -> None:
         sent = await client.send(self._clocks.skew_us)
         if sent.acknowledged and self._random.random() < _AGAIN:
-            task = asyncio.create_task(self._send_again(client, sent))
-            self._again.add(task)
-            task.add_done_callback(self._again.discard)
+            self._send_beside(self._send_again(client, sent))
 
     async def _send_again(self, client: Client, sent: Sent) -> None:
+        """Later, or when it is over: then at once."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._over.wait(), _AGAIN_WITHIN_S * self._random.random() ** 2)
         await client.send_again(sent)
@@ -195,8 +196,9 @@ class _Run:
         await asyncio.to_thread(
             wait_until, lambda: last is None or client.recovered_s(last.began_s, last.struck_s) is not None, 60.0
         )
-        load.cancel()
-        await asyncio.gather(load, return_exceptions=True)
+        self._say(f"no more faults; {client.unsettled} requests are not acknowledged yet …")
         self._over.set()
-        await asyncio.gather(*self._again)
+        await load
+        while self._sending:
+            await asyncio.wait(self._sending)
         await asyncio.to_thread(wait_until, lambda: client.unsettled == 0, _SETTLE_TIMEOUT_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import yaml
 
 from canfleet.child import ChildPlatform
 from simulator import FLEET_DBC
+from tests.chaos import processes
 from tests.chaos.proxy import TcpProxy
 from tests.chaos.traffic import FLEETS
 from tests.clickhouse_process import HostProcess
@@ -30,6 +33,7 @@ class Subject:
         data_dir: of the platform.
         down: it is being killed and started on purpose.
         restarts: how often it had to be started again by us.
+        orphans: processes whose platform was killed above them; what is left of them ends with us.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any], *, external: bool) -> None:
@@ -38,6 +42,7 @@ class Subject:
         self.proxy: TcpProxy | None = None
         self.down = False
         self.restarts = 0
+        self.orphans: list[psutil.Process] = []
         self._folder = folder
         self._settings = settings
         self._external = external
@@ -69,6 +74,8 @@ class Subject:
             if self.proxy is not None:
                 await self.proxy.refuse()
             self._thread.shutdown()
+            for orphan in self.orphans:
+                processes.send(orphan, signal.SIGKILL)
 
     async def restart(self) -> None:
         """Start the platform again after it has ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from tests.chaos.traffic import FLEETS, VEHICLES, Traffic
 
 STORE_TIMEOUT_S: Final = 300.0
 _VEHICLES_AT_ONCE: Final = 50
+_EXAMPLES: Final = 3
 
 _FRAMES: Final = """
 SELECT vehicle_id, toUnixTimestamp64Micro(f.timestamp) AS time, session, sequence, channel, arbitration_id,
@@ -37,7 +39,9 @@ _ROLLED_UP: Final = (
     "SELECT (SELECT sum(count) FROM signals_1m) AS minutes, (SELECT sum(count) FROM signals_1h) AS hours"
 )
 _ROLLUPS_APART: Final = """
-SELECT count() AS n FROM (
+SELECT fleet, vehicle_id, message, signal, toString(timestamp) AS at,
+    (raw.count, raw.min, raw.max) AS of_values, (rolled.count, rolled.min, rolled.max) AS of_rollup
+FROM (
     SELECT fleet, vehicle_id, message, signal, {start}(s.timestamp) AS timestamp,
         count() AS count, min(value) AS min, max(value) AS max
     FROM signals AS s WHERE isFinite(value) AND vehicle_id IN {{vehicles:Array(String)}} GROUP BY ALL) AS raw
@@ -58,6 +62,8 @@ class Verdict:
         stray: rows of fleets or vehicles that nobody sent as.
         signals, signals_expected, signals_doubled: values stored, those of the stored frames, rows too many.
         rollups_apart: minutes and hours of a signal whose count, minimum or maximum is not that of its values.
+        rollups_lack: values that the minutes count less, or more where negative, than there are.
+        examples: the first few of the rollups that are apart.
         letters_lost: acknowledged bad rows without a dead letter.
         ledgers: by fleet, as `/v1/ledger` gives them, with `differences`, empty where it is exact.
         stored_after_s: how long it took after the last request until nothing was pending; None: something still is.
@@ -69,6 +75,8 @@ class Verdict:
     signals_expected: int = 0
     signals_doubled: int = 0
     rollups_apart: int = 0
+    rollups_lack: int = 0
+    examples: list[str] = field(default_factory=list)
     letters_expected: int = 0
     letters_lost: int = 0
     ledgers: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -78,7 +86,10 @@ class Verdict:
         """Everything that is not as promised, a line each; empty where all is."""
         found = {name: getattr(self.frames, name) for name in ("lost", "doubled", "unexpected", "changed")}
         lines = [f"{count} frames {name}" for name, count in found.items() if count]
-        counts = {name: getattr(self, name) for name in ("stray", "signals_doubled", "rollups_apart", "letters_lost")}
+        counts = {
+            name: getattr(self, name)
+            for name in ("stray", "signals_doubled", "rollups_apart", "rollups_lack", "letters_lost")
+        }
         lines += [f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count]
         if self.signals != self.signals_expected:
             lines.append(f"{self.signals} signals stored, the stored frames carry {self.signals_expected}")
@@ -109,7 +120,7 @@ def verify(
     verdict = Verdict(letters_expected=len(bad))
     try:
         ledgers = _settled(url, keys, verdict)
-        wait_until(lambda: _rolled_up(warehouse), STORE_TIMEOUT_S / 2, 0.5)
+        wait_until(lambda: not _rollups_lack(warehouse), STORE_TIMEOUT_S / 2, 0.5)
         for number, fleet in enumerate(FLEETS):
             stored = 0
             for first in range(0, VEHICLES, _VEHICLES_AT_ONCE):
@@ -124,7 +135,10 @@ def verify(
         verdict.signals = _count(warehouse, _SIGNALS)
         verdict.signals_expected = verdict.frames.values
         verdict.signals_doubled = _count(warehouse, _DOUBLED_SIGNALS)
-        verdict.rollups_apart = _rollups_apart(warehouse, traffic)
+        verdict.rollups_lack = _rollups_lack(warehouse)
+        apart = [row for rows in _rollups_apart(warehouse, traffic) for row in rows]
+        verdict.rollups_apart = len(apart)
+        verdict.examples = [f"rollup apart: {row}" for row in apart[:_EXAMPLES]]
         letters = set(warehouse.arrow(_LETTERS).column("n").to_pylist())
         verdict.letters_lost = len(set(bad) - letters)
     finally:
@@ -170,22 +184,18 @@ def _stored(warehouse: Warehouse, fleet: str, vehicles: list[str]) -> pl.DataFra
     return frame.with_columns(pl.col("vehicle_id").cast(pl.String))
 
 
-def _rolled_up(warehouse: Warehouse) -> bool:
-    finite = warehouse.rows(_SIGNALS)[0]["finite"]
+def _rollups_lack(warehouse: Warehouse) -> int:
+    finite = int(warehouse.rows(_SIGNALS)[0]["finite"])
     rolled = warehouse.rows(_ROLLED_UP)[0]
-    return bool(rolled["minutes"] == rolled["hours"] == finite)
+    lack = finite - int(rolled["minutes"] or 0)
+    return lack or finite - int(rolled["hours"] or 0)
 
 
-def _rollups_apart(warehouse: Warehouse, traffic: Traffic) -> int:
-    return sum(
-        _count(
-            warehouse,
-            _ROLLUPS_APART.format(table=table, start=start),
-            {"vehicles": traffic.vehicle_ids(first, min(first + _VEHICLES_AT_ONCE, VEHICLES))},
-        )
-        for table, start in _ROLLUPS.items()
-        for first in range(0, VEHICLES, _VEHICLES_AT_ONCE)
-    )
+def _rollups_apart(warehouse: Warehouse, traffic: Traffic) -> Iterator[list[dict[str, Any]]]:
+    for table, start in _ROLLUPS.items():
+        for first in range(0, VEHICLES, _VEHICLES_AT_ONCE):
+            vehicles = traffic.vehicle_ids(first, min(first + _VEHICLES_AT_ONCE, VEHICLES))
+            yield warehouse.rows(_ROLLUPS_APART.format(table=table, start=start), {"vehicles": vehicles})
 
 
 def _count(warehouse: Warehouse, sql: str, parameters: dict[str, Any] | None = None) -> int:
