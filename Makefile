@@ -2,8 +2,10 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 DURATION ?= 0
+MINUTES ?= 10
+SEED ?=
 
-.PHONY: demo test check format bench clean lock
+.PHONY: demo test check format bench chaos clean lock
 
 .venv/ready: requirements.lock pyproject.toml
 	python3 -m venv .venv
@@ -28,6 +30,9 @@ format: .venv/ready
 
 bench: .venv/ready ## the benchmark, as a person reads it
 	@.venv/bin/canfleet bench
+
+chaos: .venv/ready ## load and faults for MINUTES=10, by SEED, then a verdict: is anything lost or doubled?
+	@$(PY) -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lock: ## resolve the dependencies again (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \

@@ -89,6 +89,11 @@ class ChildPlatform:
         """Process id of `canfleet up`."""
         return self._running().pid
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def last_lines(self) -> str:
         """What it printed last."""
         return "".join(self._lines)

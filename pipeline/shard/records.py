@@ -133,8 +133,8 @@ def _less(what: str, rows: I64) -> str:
 def note(journal: Journal, lock: threading.Lock, kind: int, payload: bytes) -> None:
     """Append one small record to a journal that others write to as well, durable on return.
 
-    Also where a lost one could be made up for: a disk that refuses somebody's later record cuts off what is not durable,
-    and memory would know what the journal has forgotten.
+    Also where a lost one could be made up for: when the disk refuses a later record of somebody else, what is not
+    durable is cut off, and memory would know what the journal has forgotten.
 
     Raises:
         JournalError: the disk refused; the journal stands where it was last durable, and the same can be tried again.
