@@ -43,8 +43,8 @@ def bench(
     duration: Annotated[float, typer.Option(min=5, help="Seconds of the load part.")] = 30,
     sustained_rate: Annotated[float, typer.Option(min=1, help="Frames per second of the sustained part.")] = 150_000,
     sustained_duration: Annotated[float, typer.Option(min=5, help="Seconds of the sustained part.")] = 60,
-    overload_rate: Annotated[float, typer.Option(min=1, help="Frames per second of the overload part.")] = 300_000,
-    overload_duration: Annotated[float, typer.Option(min=5, help="Seconds of the overload part.")] = 30,
+    overload_rate: Annotated[float, typer.Option(min=1, help="Frames per second of the overload part.")] = 1_000_000,
+    overload_duration: Annotated[float, typer.Option(min=5, help="Seconds of the overload part.")] = 20,
     outage_duration: Annotated[float, typer.Option(min=5, help="Seconds that ClickHouse is away.")] = 600,
     vehicles: Annotated[int, typer.Option(min=1, help="Size of the simulated fleet.")] = 10_000,
     only: Annotated[

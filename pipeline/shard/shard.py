@@ -36,7 +36,6 @@ from pipeline.shard.warm import warm
 log = logging.getLogger(__name__)
 
 _RETRY_S: Final = 1.0
-_NICENESS: Final = 5
 _STATE_LAYOUT: Final = 3
 """Raised when the arrays of windows, latest values or series in a checkpoint change their meaning."""
 
@@ -268,7 +267,7 @@ class Shard(LiveState):
     def start(self) -> None:
         """Begin to process and store in threads of their own."""
         for target, role in ((self._process_loop, "process"), (self._store_loop, "store")):
-            thread = threading.Thread(target=self._behind, args=(target,), name=f"{self.name}-{role}", daemon=True)
+            thread = threading.Thread(target=self._guard, args=(target,), name=f"{self.name}-{role}", daemon=True)
             thread.start()
             self._threads.append(thread)
 
@@ -296,11 +295,6 @@ class Shard(LiveState):
         except Exception as error:
             log.critical("%s: %s failed", self.name, threading.current_thread().name, exc_info=error)
             self.on_fatal(error)
-
-    def _behind(self, loop: Callable[[], None]) -> None:
-        """Run a loop that yields the cores to acknowledgements: where it falls behind, new requests are refused."""
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
-        self._guard(loop)
 
     def _process_loop(self) -> None:
         while self.process_next(wait=True):
