@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -63,13 +64,21 @@ class PartitionActor:
             if str(error) != self._fault:
                 self._fault = str(error)
                 log.critical("%s", error)
-            again = threading.Timer(_OPEN_AGAIN_S, self._open, (catalogue,))
+            again = threading.Timer(_OPEN_AGAIN_S, self._open_or_end, (catalogue,))
             again.daemon = True
             again.start()
             return
         shard.on_anomaly = self._announce
         shard.start()
         self._opened = shard
+
+    def _open_or_end(self, catalogue: Catalogue) -> None:
+        """`_open` in a thread, where nobody would see it fail: Ray sees the process end, and starts another."""
+        try:
+            self._open(catalogue)
+        except Exception as error:
+            log.critical("ending the process: shard %d cannot be opened", self._number, exc_info=error)
+            os._exit(70)
 
     async def submit(self, submission: bytes) -> tuple[int, int, int]:
         """Make a submission durable: rows accepted, duplicate, dead-lettered.
