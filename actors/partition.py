@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -75,7 +76,7 @@ class PartitionActor:
             if str(error) != self._fault:
                 self._fault = str(error)
                 log.critical("%s", error)
-            again = threading.Timer(_OPEN_AGAIN_S, self._open, (catalogue,))
+            again = threading.Timer(_OPEN_AGAIN_S, self._open_or_end, (catalogue,))
             again.daemon = True
             again.start()
             return
@@ -86,6 +87,14 @@ class PartitionActor:
 
     def _admit(self, lane: Lane) -> None:
         self._shard.admit(lane)
+
+    def _open_or_end(self, catalogue: Catalogue) -> None:
+        """`_open` in a thread, where nobody would see it fail: Ray sees the process end, and starts another."""
+        try:
+            self._open(catalogue)
+        except Exception as error:
+            log.critical("ending the process: shard %d cannot be opened", self._number, exc_info=error)
+            os._exit(70)
 
     def _commit(self, submissions: Sequence[bytes]) -> list[Receipt]:
         return self._shard.commit(submissions)

@@ -119,24 +119,22 @@ class ChildPlatform:
         self._close_output()
         return status
 
-    def kill(self) -> None:
-        """SIGKILL to `canfleet up` and, as far as it can be at one time, to every process that descends from it."""
+    def kill(self, *, alone: bool = False) -> None:
+        """SIGKILL to `canfleet up` and, unless `alone`, to every process that descends from it, all at one time."""
         process = self._running()
-        family = descendants(process.pid)
+        family = [] if alone else descendants(process.pid)
         process.kill()
         for member in family:
             with suppress(ProcessLookupError):
                 os.kill(member.pid, signal.SIGKILL)
         process.wait()
-        self._close_output()
+        if not alone:
+            self._close_output()
 
     def _close_output(self) -> None:
         """Ray's processes may hold the pipe open a little longer than `canfleet up` lives."""
         if self._follower is not None:
             self._follower.join(10)
-        process = self._running()
-        if process.stdout is not None and (self._follower is None or not self._follower.is_alive()):
-            process.stdout.close()
 
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None:
@@ -144,11 +142,14 @@ class ChildPlatform:
         return self._process
 
     def _follow(self, process: subprocess.Popen[str], settled: threading.Event) -> None:
-        for line in process.stdout or ():
-            self._lines.append(line)
-            if line.startswith(_READY):
-                self._ready = True
-                settled.set()
+        if process.stdout is None:
+            raise CanfleetError("the platform was started without a pipe for its output")
+        with process.stdout as lines:
+            for line in lines:
+                self._lines.append(line)
+                if line.startswith(_READY):
+                    self._ready = True
+                    settled.set()
         settled.set()
 
 

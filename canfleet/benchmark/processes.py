@@ -25,6 +25,7 @@ _ROLES: Final = (
     ("gcs_server", "Ray"),
     ("ray/", "Ray"),
     ("canfleet up", "canfleet up"),
+    ("canfleet.platform_process", "canfleet up"),
 )
 _MACHINE: Final = Path("/proc/stat")
 LOAD_GENERATOR: Final = "load generator"

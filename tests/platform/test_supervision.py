@@ -28,7 +28,6 @@ pytestmark = pytest.mark.platform
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChildPlatform]:
     with ChildPlatform(tmp_path_factory.mktemp("supervised"), 0, 0, 0, "--partitions", "4") as running:
         yield running
-        running.kill()
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +93,7 @@ def test_after_sigkill_of_the_supervisor_alone_the_next_start_ends_what_is_left(
     [child] = named(own, "canfleet.platform_process")
     run = Run.of(child.pid)
     assert run is not None
-    os.kill(own.pid, signal.SIGKILL)
+    own.kill(alone=True)
     acknowledged = traffic.frames
     own.__enter__()
     assert run.members() == []
