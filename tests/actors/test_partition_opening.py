@@ -15,6 +15,7 @@ from pipeline.clickhouse.settings import WarehouseSettings
 from pipeline.config import CanfleetConfig
 from pipeline.errors import Overloaded
 from pipeline.journal.log import Journal
+from pipeline.lanes.lane import Lane
 from simulator import FLEET_DBC
 
 
@@ -33,7 +34,7 @@ def test_a_journal_in_use_is_named_until_it_is_free(config: CanfleetConfig, monk
     with pytest.raises(Overloaded, match=r"journal.*already open"):
         asyncio.run(actor.status())
     with pytest.raises(Overloaded, match=r"journal.*already open"):
-        asyncio.run(actor.submit(b""))
+        asyncio.run(actor.submit(b"", Lane.LIVE))
     assert asyncio.run(actor.drain(1)) is False
     held.close()
 
