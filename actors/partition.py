@@ -33,7 +33,7 @@ class PartitionActor:
         sys.setswitchinterval(_SWITCH_S)
         catalogue = load_catalogue(config.profiles())
         self._shard = Shard(number, config, catalogue, Warehouse.connect(config.clickhouse))
-        self._commits = GroupCommit(self._shard.admit, self._shard.commit, config.shard.max_queued_bytes)
+        self._commits = GroupCommit(self._shard.admission.check, self._shard.commit, config.shard.max_queued_bytes)
         self._answers = ThreadPoolExecutor(2, "answer")
         self._waiters: set[asyncio.Future[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
