@@ -86,7 +86,7 @@ class PartitionActor:
         self._metrics.keep_up(partial(readings, shard), f"{shard.name}-metrics")
 
     def _admit(self, lane: Lane) -> None:
-        self._shard.admit(lane)
+        self._shard.admission.check(lane)
 
     def _open_or_end(self, catalogue: Catalogue) -> None:
         """`_open` in a thread, where nobody would see it fail: Ray sees the process end, and starts another."""

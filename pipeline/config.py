@@ -54,9 +54,9 @@ class ShardSettings(_Section):
     """Logical partitions, fixed when a data directory is created."""
     shards: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 1) // 2), ge=1)
     """Partition actors: each holds partitions / shards partitions and one journal. Fixed like the partitions."""
-    max_in_flight_bytes: int = 2 << 20
+    max_in_flight_bytes: int = 1 << 20
     """Submissions on their way from one gateway to one shard and not yet answered; beyond it, requests get 503. Of
-    5,000 frames about 90 KB are sent: it is enough for a million frames per second at 100 ms."""
+    5,000 frames about 90 KB are sent: it is enough for half a million frames per second at 100 ms."""
     max_queued_bytes: int = 16 << 20
     """Submissions waiting for their commit; beyond it, requests get 503 (by lane: `pipeline.lanes.lane.allowance`)."""
     max_unprocessed_bytes: int = 64 << 20

@@ -23,7 +23,7 @@ INLINE_BYTES: Final = 256 << 10
 """Plain Arrow bodies up to this size are parsed on the event loop: handing them to a thread costs more."""
 INLINE_TEXT_BYTES: Final = 4 << 10
 """The same for JSON and for compressed bodies, which cost far more a byte."""
-WAITING_BYTES: Final = 16 << 20
+WAITING_BYTES: Final = 4 << 20
 """Bodies above `INLINE_BYTES` that wait to be parsed; what comes beyond gets 503, before any work is spent on it."""
 HELD_BYTES: Final = 512 << 20
 """Bodies one replica holds at a time; what comes beyond gets 503."""
@@ -50,7 +50,10 @@ class FramesEndpoint(PostEndpoint):
         """Authenticate, read, parse, submit."""
         key = await self._access.authenticate(request.header(b"authorization"), request.header(b"x-api-key"), "ingest")
         bound = self._limits.max_body_bytes
-        with self.budget.hold(request.declared_length(bound)) as held:
+        declared = request.declared_length(bound)
+        if declared > INLINE_BYTES and b"content-length" in request.headers:
+            self._admit_large(declared)
+        with self.budget.hold(declared) as held:
             body = await request.body(bound)
             received_at = time.time_ns() // 1000
             parsed = await self._parse(request, body, received_at)
@@ -72,8 +75,16 @@ class FramesEndpoint(PostEndpoint):
             return read_body(body, content_type, encoding, self._limits, now)
         if len(body) <= INLINE_BYTES:
             return await asyncio.to_thread(read_body, body, content_type, encoding, self._limits, now)
-        # A large body is hardly critical, and concerns every shard: where live requests find no room, none is read.
-        self._intake.admit_anywhere(Lane.LIVE)
+        self._admit_large(len(body))
         with self._waiting.hold(len(body)):
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._parsers, read_body, body, content_type, encoding, self._limits, now)
+
+    def _admit_large(self, n_bytes: int) -> None:
+        """Refuse a large body before work is spent on it. It is hardly critical, and it concerns every shard.
+
+        Raises:
+            Overloaded: a shard has no room for live requests, or too many large bodies wait to be parsed.
+        """
+        self._intake.admit_anywhere(Lane.LIVE)
+        self._waiting.check(self._waiting.used, n_bytes, self._waiting.total)

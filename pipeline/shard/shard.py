@@ -17,11 +17,10 @@ from pipeline.clickhouse.writer import Writer
 from pipeline.config import CanfleetConfig
 from pipeline.decode.catalogue import Catalogue
 from pipeline.dedup.filter import DuplicateFilter
-from pipeline.errors import JournalError, Overloaded, WarehouseAway, WarehouseError
+from pipeline.errors import JournalError, WarehouseAway, WarehouseError
 from pipeline.journal.log import Journal
-from pipeline.journal.space import DiskSpace
-from pipeline.lanes.lane import Lane, allowance
 from pipeline.shard.accounts import count_accepted, count_late
+from pipeline.shard.admission import Admission
 from pipeline.shard.checkpoints import Checkpoints, Snapshot
 from pipeline.shard.commit import Committer, Receipt
 from pipeline.shard.group import Group
@@ -73,7 +72,7 @@ class Shard(LiveState):
         self._fingerprint = f"{_STATE_LAYOUT}/{ROW_LAYOUT}/{catalogue.fingerprint}/{config.windows.model_dump_json()}"
         folder: Path = config.data_dir / "shards" / str(number)
         self._journal = Journal.open(folder / "journal", config.journal.segment_bytes)
-        self._space = DiskSpace(self._journal.directory, config.journal, lambda: self._journal.size_bytes)
+        self.admission = Admission(self.name, config, self._journal)
         journal_lock = threading.Lock()
         self._duplicates = DuplicateFilter(config.duplicates)
         self._committer = Committer(self._journal, journal_lock, self._duplicates, self.vehicles)
@@ -86,8 +85,6 @@ class Shard(LiveState):
         self._recovered: Iterator[Group] = iter(())
         self._recovering = False
         self._unprocessed: queue.Queue[Group | None] = queue.Queue()
-        # Two counters, each written by one thread: one that both change would lose updates between them.
-        self._committed_bytes = self._processed_bytes = 0
         self._processed_to = self._journal.start
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -121,31 +118,16 @@ class Shard(LiveState):
 
     # -- intake -------------------------------------------------------------------------------------------------
 
-    def admit(self, lane: Lane) -> None:
-        """Whether there is room for a request of `lane`: in memory for what waits to be processed, and on the disk.
-
-        Raises:
-            Overloaded: there is none; the message says of what.
-            JournalError: the disk does not answer.
-        """
-        if self._unprocessed_bytes > allowance(lane, self._config.shard.max_unprocessed_bytes):
-            raise Overloaded(f"{self.name}: {self._unprocessed_bytes >> 20} MiB wait to be processed", 1.0)
-        self._space.check(lane)
-
     def commit(self, submissions: Sequence[bytes]) -> list[Receipt]:
-        """Make submissions durable and queue their frames for processing; one caller at a time, after `admit`.
+        """Make submissions durable and queue their frames for processing; one caller at a time, after `admission`.
 
         Raises:
             JournalError: the disk refused; nothing was accepted.
         """
         group, receipts = self._committer.commit(submissions)
-        self._committed_bytes += group.n_bytes
+        self.admission.committed(group.n_bytes)
         self._unprocessed.put(group)
         return receipts
-
-    @property
-    def _unprocessed_bytes(self) -> int:
-        return self._committed_bytes - self._processed_bytes
 
     # -- processing ---------------------------------------------------------------------------------------------
 
@@ -165,7 +147,7 @@ class Shard(LiveState):
         if group is None:
             return False
         self._process(group, counted=False)
-        self._processed_bytes += group.n_bytes
+        self.admission.processed(group.n_bytes)
         return True
 
     def _next_recovered(self) -> Group | None:
@@ -340,7 +322,7 @@ class Shard(LiveState):
                 "shard": self.number,
                 "vehicles": len(self.vehicles),
                 "series": len(self.processor.series),
-                "unprocessed_bytes": self._unprocessed_bytes,
+                "unprocessed_bytes": self.admission.unprocessed_bytes,
                 "unstored_journal_bytes": self._storer.waiting.backlog_bytes,
                 "unstored_anomalies": len(self.anomaly_log.unstored()),
                 "journal_bytes": self._journal.size_bytes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import pytest
 from serve_stand_in import BOOTSTRAP, StandIn, StandInResult, bearer, check_problem, client
 
 from pipeline.config import CanfleetConfig
+from pipeline.errors import Overloaded
 from pipeline.lanes.lane import Lane
-from serve.gateway import FramesEndpoint
+from serve.gateway import INLINE_BYTES, FramesEndpoint
 from serve.logs import LogsEndpoint
 from simulator import FLEET_DBC
 
@@ -110,5 +112,26 @@ def test_requests_that_wait_for_their_commit_leave_room_for_critical_ones(tmp_pa
             assert [(await one).status_code for one in waiting] == [202] * 3
             assert (await post(normal)).status_code == 202
             assert endpoint.budget.used == 0
+
+    asyncio.run(run())
+
+
+def test_large_bodies_are_refused_unread_while_live_requests_find_no_room(tmp_path: Path) -> None:
+    class Full(StandIn):
+        def admit(self, shards: Collection[int], lane: Lane) -> None:
+            if lane is not Lane.CRITICAL:
+                raise Overloaded("full")
+
+    async def unreadable() -> AsyncIterator[bytes]:
+        yield b"["
+        raise AssertionError("the body was read")
+
+    async def run() -> None:
+        async with client(FramesEndpoint(Full(tmp_path, CanfleetConfig(dbc=(FLEET_DBC,))))) as http:
+            large = HEADERS | {"Content-Length": str(INLINE_BYTES + 1)}
+            answer = await http.post("/v1/frames", content=unreadable(), headers=large)
+            check_problem(answer, 503, "overloaded")
+            assert (await http.post("/v1/frames", content=body(CRITICAL), headers=HEADERS)).status_code == 202
+            assert (await http.post("/v1/frames", content=body(NORMAL), headers=HEADERS)).status_code == 503
 
     asyncio.run(run())

@@ -197,9 +197,9 @@ def test_too_much_unprocessed_is_refused_and_nothing_of_it_accepted(tmp_path: Pa
     one.commit([submission(first)])
     for lane in Lane:
         with pytest.raises(Overloaded):
-            one.admit(lane)
+            one.admission.check(lane)
     one.process_next(wait=False)
-    one.admit(Lane.BACKFILL)
+    one.admission.check(Lane.BACKFILL)
     assert one.commit([submission(second)]) == [Receipt(len(second), 0, 0)]
     settle(one)
     assert stored(warehouse)["frames"] == len(first) + len(second)

@@ -99,11 +99,11 @@ def test_a_shard_refuses_while_its_disk_is_short_and_goes_on_afterwards(small_di
     one = shard(small_disk, warehouse, **limits)
     [batch] = batches(1)
     ballast = filled(small_disk, leave=10 * MEBIBYTE)
-    one.admit(Lane.CRITICAL)
+    one.admission.check(Lane.CRITICAL)
     with pytest.raises(Overloaded, match="free space"):
-        one.admit(Lane.LIVE)
+        one.admission.check(Lane.LIVE)
     ballast.unlink()
-    wait_until(lambda: admitted(one.admit))
+    wait_until(lambda: admitted(one.admission.check))
     assert one.commit([submission(batch)]) == [Receipt(len(batch), 0, 0)]
     settle(one)
     assert one.close()
