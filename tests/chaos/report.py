@@ -28,16 +28,13 @@ class Report:
             "",
             *self._counts(),
             "",
-            *(
-                f"BROKEN: {line}"
-                for line in [
-                    *self.document["broken"],
-                    *self.document["verdict"]["frames"]["examples"],
-                    *self.document["verdict"]["examples"],
-                ]
-            ),
+            *(f"BROKEN: {line}" for line in self._broken()),
             "every promise was kept" if self.kept else "promises were broken",
         ]
+
+    def _broken(self) -> list[str]:
+        verdict = self.document["verdict"]
+        return [*self.document["broken"], *verdict["frames"]["examples"], *verdict["examples"]]
 
     def _faults(self) -> list[str]:
         one = self.document

@@ -12,7 +12,7 @@ FAULTS = ("kill-partition", "kill-gateway", "kill-clickhouse", "stop-partition",
 @pytest.mark.platform
 def test_nothing_is_lost_or_doubled_whatever_is_killed() -> None:
     said: list[str] = []
-    report = run(Plan(seed=2, rate=4_000, every_s=5, faults=FAULTS, external=False), said.append)
+    report = run(Plan(seed=2, rate=4_000, every_s=4, faults=FAULTS, external=False), said.append)
     text = "\n".join([*said, *report.lines()])
     document = report.document
     assert report.kept, text
