@@ -7,18 +7,24 @@ import logging
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from actors.layout import fixed_layout
 from pipeline.config import CanfleetConfig
 from pipeline.decode.databases import load_catalogue
+from pipeline.errors import WarehouseAway
+
+if TYPE_CHECKING:
+    from actors.launch import Actors
 
 DRAIN_TIMEOUT_S: Final = 30.0
+_AWAY_S: Final = 5.0
 _OBJECT_STORE_BYTES: Final = 256 << 20
 _INLINE_BYTES: Final = 4 << 20
 """Submissions up to this size travel inside the call; through the object store each costs a copy and a round trip."""
@@ -81,11 +87,19 @@ def _started(config: CanfleetConfig, bootstrap_key: str | None) -> Iterator[Plat
     from actors.platform_client import PlatformClient
     from serve import deploy
 
+    has_data = (config.data_dir / "shards").exists()
     actors = Actors(config, bootstrap_key)
     with ThreadPoolExecutor(1, "clickhouse") as beside:
         schema = beside.submit(actors.prepare_clickhouse)
         url = deploy.start(config, PlatformClient.connect)
-        schema.result()
+        try:
+            schema.result()
+        except WarehouseAway as error:
+            # A wrong address shows at the first start. Later, frames are taken in as they are while ClickHouse is away.
+            if not has_data:
+                raise
+            log.warning("%s; acknowledged frames wait in the journal", error)
+            threading.Thread(target=_prepare_when_back, args=(actors,), daemon=True).start()
     faults = actors.wait()
     try:
         yield Platform(url, faults, lambda: deploy.roll(config, PlatformClient.connect))
@@ -95,6 +109,16 @@ def _started(config: CanfleetConfig, bootstrap_key: str | None) -> Iterator[Plat
             log.warning("not everything reached ClickHouse; it waits in the journal for the next start")
         deploy.stop()
         stop_clickhouse()
+
+
+def _prepare_when_back(actors: Actors) -> None:
+    while True:
+        time.sleep(_AWAY_S)
+        try:
+            actors.prepare_clickhouse()
+        except WarehouseAway:
+            continue  # said once already; shards say it again and again
+        return
 
 
 async def _drain() -> bool:
