@@ -13,9 +13,6 @@ from tests.chaos.fault import Fault, Kill, KillEverything, KillUp, Stop
 from tests.chaos.processes import Role
 from tests.chaos.subject import Subject
 
-OFF: Final = frozenset({"kill-raylet", "kill-gcs", "kill-up"})
-"""Only on demand: a platform without a supervisor does not outlive them."""
-
 _HOUR_US: Final = 3_600_000_000
 _KILLED: Final = {
     "gateway": Role.GATEWAY,

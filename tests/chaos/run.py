@@ -20,7 +20,7 @@ from tests.chaos.client import Client, Sent
 from tests.chaos.clock_faults import Clocks
 from tests.chaos.disk_faults import DiskFull, small_disk
 from tests.chaos.fault import Fault
-from tests.chaos.kinds import OFF, every_fault, in_turn
+from tests.chaos.kinds import every_fault, in_turn
 from tests.chaos.recovery import Event
 from tests.chaos.report import Report, make_report
 from tests.chaos.subject import Subject
@@ -47,7 +47,7 @@ class Plan:
         rate: frames per second.
         every_s: from the start of one fault to that of the next; a fault that takes longer to heal delays it.
         seconds: how long faults are injected; None: until each was, once.
-        faults: kinds; empty: all but those in OFF.
+        faults: kinds; empty: all.
         external: ClickHouse is a process of its own, behind a proxy; otherwise the embedded one.
         settings: the platform's configuration, laid over `_SETTINGS`.
     """
@@ -126,7 +126,7 @@ class _Run:
         names = {fault.name for fault in known}
         if unknown := set(self._plan.faults) - names:
             raise CanfleetError(f"no such fault: {', '.join(sorted(unknown))}; there are {', '.join(sorted(names))}")
-        wanted = set(self._plan.faults) or names - OFF
+        wanted = set(self._plan.faults) or names
         skipped = {fault.name: reason for fault in known if fault.name in wanted and (reason := fault.impossible())}
         return [fault for fault in known if fault.name in wanted - skipped.keys()], skipped
 
