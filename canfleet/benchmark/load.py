@@ -186,11 +186,7 @@ def _wait_until_stored(target: Target, store: Store, accepted: int) -> tuple[flo
     def stored() -> bool:
         return store.frames() >= accepted and not api.get(target.url, "/v1/ledger", target.key)["pending"]
 
-    def rolled_up() -> bool:
-        values, counted = store.values()
-        return counted >= values
-
-    return wait_until(stored, _STORE_TIMEOUT_S), wait_until(rolled_up, _ROLLUP_TIMEOUT_S, 1.0)
+    return wait_until(stored, _STORE_TIMEOUT_S), wait_until(store.rolled_up, _ROLLUP_TIMEOUT_S, 1.0)
 
 
 def _detection(store: Store, fleet: Fleet, listener: LiveListener) -> dict[str, Any]:

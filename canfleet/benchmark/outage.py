@@ -116,7 +116,7 @@ async def _measure(
         results = await traffic
         sampling.cancel()
     await asyncio.to_thread(wait_until, lambda: store.frames() >= results.accepted, _ROLLUP_TIMEOUT_S)
-    await asyncio.to_thread(wait_until, lambda: _rolled_up(store), _ROLLUP_TIMEOUT_S, 1.0)
+    await asyncio.to_thread(wait_until, store.rolled_up, _ROLLUP_TIMEOUT_S, 1.0)
     counts = await asyncio.to_thread(store.counts)
     store.close()
     took_s = drained.at_s - returned.at_s
@@ -158,8 +158,3 @@ async def _drained(samples: list[Sample], returned: Sample, rate: float) -> Samp
             return newest
         await asyncio.sleep(0.5)
     raise CanfleetError(f"the backlog was not stored within {_DRAIN_TIMEOUT_S:g} s of ClickHouse's return")
-
-
-def _rolled_up(store: Store) -> bool:
-    values, counted = store.values()
-    return counted >= values

@@ -46,6 +46,11 @@ class Store:
         found = self._read({name: _COUNTS[name] for name in ("signals", "rolled_up_1h")})
         return found["signals"] - self._before["signals"], found["rolled_up_1h"] - self._before["rolled_up_1h"]
 
+    def rolled_up(self) -> bool:
+        """Whether the rollups know of all values that are stored."""
+        values, counted = self.values()
+        return counted >= values
+
     def counts(self) -> dict[str, int]:
         """All counts since the beginning."""
         return {name: count - self._before[name] for name, count in self._read(_COUNTS).items()}

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from canfleet.family import read_process
 from canfleet.run_file import read_run_file
 from pipeline.errors import CanfleetError
 
@@ -30,8 +31,5 @@ def down(
 
 
 def _runs(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
+    process = read_process(pid)
+    return process is not None and process.alive

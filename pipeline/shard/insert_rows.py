@@ -17,6 +17,7 @@ from pipeline.shard import minutes
 from pipeline.shard.anomaly_log import Anomaly
 from pipeline.shard.group import Group, concat_columns
 from pipeline.shard.process import Values
+from pipeline.shard.records import Intent
 from pipeline.types import F64, I32, I64, Bools
 from pipeline.vehicles import VehicleIndex
 
@@ -102,6 +103,16 @@ class NameColumns:
         """How many of the rows belong to each fleet."""
         counts = np.bincount(self._fleet_of[vehicle], minlength=len(self._fleets)).tolist()
         return {fleet: count for fleet, count in zip(self._fleets, counts, strict=True) if count}
+
+
+def kept_rows(items: Sequence[Processed], intent: Intent) -> Bools | None:
+    """bool[n] over the frames of `items`, False for those the intent leaves out; None where it leaves out none."""
+    if not len(intent.late_duplicates) and not len(intent.refused_frames):
+        return None
+    keep = np.ones(sum(len(item.group) for item in items), np.bool_)
+    keep[intent.late_duplicates] = False
+    keep[intent.refused_frames] = False
+    return keep
 
 
 def frame_rows(items: Sequence[Processed], keep: Bools | None, names: NameColumns) -> pa.RecordBatch:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pipeline.clickhouse.writer import DEAD_LETTERS
 from pipeline.frames.row_text import canonical_text
 from pipeline.frames.schema import TIMESTAMP
-from pipeline.shard.insert_rows import NameColumns, Processed, ValueColumns, canonical_rows, value_columns
+from pipeline.shard.insert_rows import NameColumns, Processed, ValueColumns, canonical_rows, kept_rows, value_columns
 from pipeline.shard.records import Intent
 from pipeline.types import I64
 
@@ -38,9 +38,7 @@ def refused_letters(items: Sequence[Processed], intent: Intent, names: NameColum
 
 
 def _value_letters(items: Sequence[Processed], intent: Intent, names: NameColumns) -> pa.Table:
-    keep = np.ones(sum(len(item.group) for item in items), np.bool_)
-    keep[intent.late_duplicates] = keep[intent.refused_frames] = False
-    rows, values = intent.refused_values, value_columns(items, keep)
+    rows, values = intent.refused_values, value_columns(items, kept_rows(items, intent))
     refused = ValueColumns(values.vehicle[rows], values.signal[rows], values.timestamp[rows], values.value[rows])
     # A value has no receipt of its own; the newest of the insert is near enough to find it by.
     received = np.full(len(rows), max(int(item.group.received_at.max()) for item in items), np.int64)

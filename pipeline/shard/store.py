@@ -6,6 +6,8 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +28,7 @@ from pipeline.shard.insert_rows import (
     ValueColumns,
     dead_letter_rows,
     frame_rows,
+    kept_rows,
     signal_rows,
     value_columns,
 )
@@ -37,7 +40,7 @@ from pipeline.shard.refusal import refused_rows
 from pipeline.shard.refused_letters import refused_letters
 from pipeline.shard.rollups import Rollups
 from pipeline.shard.waiting import Waiting
-from pipeline.types import Bools
+from pipeline.types import I64
 from pipeline.vehicles import VehicleIndex
 
 log = logging.getLogger(__name__)
@@ -203,44 +206,41 @@ class Storer:
         while True:
             kept = kept_rows(items, intent)
             rows = frame_rows(items, kept, self._names)
-            try:
-                self._writer.insert_frames(rows, intent.token(self._name))
-            except WarehouseAway:
-                raise
-            except WarehouseError as error:
-                if len(intent.refused_frames):
-                    raise
-                found = self._refused("frames", rows, error)
-                positions = found if kept is None else np.flatnonzero(kept)[found]
-                intent = self._announce(Intent(intent.start, intent.end, intent.late_duplicates, positions))
-            else:
+            insert = partial(self._writer.insert_frames, rows, intent.token(self._name))
+            found = self._refused(insert, "frames", rows, intent.refused_frames)
+            if found is None:
                 return intent
+            positions = found if kept is None else np.flatnonzero(kept)[found]
+            intent = self._announce(replace(intent, refused_frames=positions))
 
     def _insert_values(self, items: list[Processed], intent: Intent) -> tuple[Intent, ValueColumns]:
         every = value_columns(items, kept_rows(items, intent))
         while True:
             values = every.without(intent.refused_values)
             rows = signal_rows(values, self._names)
-            try:
-                self._writer.insert_signals(rows, intent.value_token(self._name))
-            except WarehouseAway:
-                raise
-            except WarehouseError as error:
-                if len(intent.refused_values):
-                    raise
-                found = self._refused("signals", rows, error)
-                refused = (intent.late_duplicates, intent.refused_frames, found)
-                intent = self._announce(Intent(intent.start, intent.end, *refused))
-            else:
+            insert = partial(self._writer.insert_signals, rows, intent.value_token(self._name))
+            found = self._refused(insert, "signals", rows, intent.refused_values)
+            if found is None:
                 return intent, values
+            intent = self._announce(replace(intent, refused_values=found))
 
-    def _refused(self, table: str, rows: pa.RecordBatch, error: WarehouseError) -> np.ndarray:
-        """The rows that make ClickHouse refuse an insert; raises `error` again where it is not for single rows."""
-        found = refused_rows(self._warehouse, table, rows)
-        if found is None:
-            raise error
-        log.error("%s: %d rows of %s go to the dead letters: %s", self._name, len(found), table, error)
-        return found
+    def _refused(self, insert: Callable[[], None], table: str, rows: pa.RecordBatch, known: I64) -> I64 | None:
+        """Insert rows into a table; None where ClickHouse took them, else those of them that it refuses.
+
+        Raises:
+            WarehouseError: it refuses them, and not for single rows, or although the `known` ones are left out.
+        """
+        try:
+            insert()
+        except WarehouseAway:
+            raise
+        except WarehouseError as error:
+            found = None if len(known) else refused_rows(self._warehouse, table, rows)
+            if found is None:
+                raise
+            log.error("%s: %d rows of %s go to the dead letters: %s", self._name, len(found), table, error)
+            return found
+        return None
 
     def _gather_unrolled(self) -> None:
         """After a restart: decode again what was stored and is not rolled up, at most what came in its interval."""
@@ -261,13 +261,3 @@ class Storer:
         items = chunk.with_frames if chunk is not None else []
         values = value_columns(items, kept_rows(items, intent)).without(intent.refused_values) if items else None
         self._rollups.add(values, intent.start, intent.end)
-
-
-def kept_rows(items: list[Processed], intent: Intent) -> Bools | None:
-    """bool[n] over the frames of `items`, False for those the intent leaves out; None where it leaves out none."""
-    if not len(intent.late_duplicates) and not len(intent.refused_frames):
-        return None
-    keep = np.ones(sum(len(item.group) for item in items), np.bool_)
-    keep[intent.late_duplicates] = False
-    keep[intent.refused_frames] = False
-    return keep
