@@ -52,7 +52,7 @@ def _print_urls(platform: ChildPlatform) -> None:
     console.print(f"  dashboard      {platform.url}/#key={platform.key}")
     console.print(f"  API            {platform.url}/docs")
     console.print(f"  Ray dashboard  http://127.0.0.1:{platform.dashboard_port}")
-    console.print(f"  ClickHouse     {platform.clickhouse_url}/play  (user default, no password)")
+    console.print(f"  ClickHouse     {platform.clickhouse_url}  (for any ClickHouse client; user default, no password)")
     console.print(f"  API key        {platform.key}\n")
 
 
