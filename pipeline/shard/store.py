@@ -133,10 +133,13 @@ class Storer:
             WarehouseError: ClickHouse refused it, and not for single rows.
             JournalError: the intent could not be made durable; call again later.
         """
-        self._names.refresh()
+        # Before the insert: what fails behind a confirmation would cost the ledger what it counts.
+        self._gather_unrolled()
         chunk = self._next_chunk()
         if chunk is None:
             return None
+        # After the chunk is taken: another thread may have met its vehicles only now.
+        self._names.refresh()
         self._current = chunk
         intent = self.open_intent
         if intent is None:
@@ -147,7 +150,6 @@ class Storer:
         note(self._journal, self._lock, records.STORED, stored.encode())
         self.open_intent = self._current = None
         self.waiting.confirm(chunk)
-        self._gather_unrolled()
         self._rollups.add(values, chunk.start, chunk.end)
         return stored
 
@@ -164,7 +166,6 @@ class Storer:
             JournalError: what comes next could not be made durable.
         """
         self._names.refresh()
-        self._gather_unrolled()
         if idle:
             self._rollups.finish()
         else:

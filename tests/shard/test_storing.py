@@ -8,6 +8,7 @@ import shutil
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -73,6 +74,28 @@ def test_fresh_frames_go_before_a_backlog_and_both_arrive_once(tmp_path: Path, w
     assert counts["signals"] == counts["minutes"] == counts["hours"]
     assert two.ledger.total().pending == 0
     assert two.close()
+
+
+def test_a_vehicle_met_while_the_next_insert_is_taken_has_its_name(
+    tmp_path: Path, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = shard(tmp_path, warehouse)
+    first, second = batches(1, vehicles=5)[0], batches(1, vehicles=30, seed=4)[0]
+    one.commit([submission(first)])
+    process_all(one)
+    take = one._storer.waiting.next
+
+    def meanwhile() -> Any:
+        monkeypatch.undo()
+        one.commit([submission(second, fleet="other")])
+        process_all(one)
+        return take()
+
+    monkeypatch.setattr(one._storer.waiting, "next", meanwhile)
+    assert one.store_next()
+    settle(one)
+    assert stored(warehouse)["frames"] == len(first) + len(second)
+    assert one.close()
 
 
 def test_a_restart_between_fresh_inserts_stores_the_gap(tmp_path: Path, warehouse: Warehouse) -> None:
