@@ -19,6 +19,7 @@ from pipeline.clickhouse.migrate import require_migrated
 from pipeline.config import CanfleetConfig
 from pipeline.decode.catalogue import Catalogue
 from pipeline.decode.databases import load_catalogue
+from pipeline.descriptors import reserve_descriptors
 from pipeline.errors import JournalError, Overloaded
 from pipeline.lanes.lane import Lane
 from pipeline.metrics import INSERT_SECONDS
@@ -46,6 +47,7 @@ class PartitionActor:
     def __init__(self, number: int, config: CanfleetConfig) -> None:
         """Open the shard and start its loops; ready when this returns, unless the shard's journal cannot be used."""
         sys.setswitchinterval(_SWITCH_S)
+        reserve_descriptors()
         self._config = config
         self._number = number
         self._opened: Shard | None = None

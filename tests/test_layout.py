@@ -29,6 +29,8 @@ LAYERS = [
         "pipeline.breaker",
         "pipeline.ranges",
         "pipeline.metrics",
+        "pipeline.priority",
+        "pipeline.descriptors",
     },
     {"pipeline.frames", "pipeline.partitioning", "pipeline.keys"},
     {"pipeline.decode"},

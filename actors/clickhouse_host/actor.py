@@ -12,6 +12,7 @@ import ray
 from ray.actor import ActorHandle
 
 from actors.clickhouse_host.host import ClickHouseHost
+from pipeline.descriptors import reserve_descriptors
 from pipeline.errors import ConfigError
 
 NAME: Final = "clickhouse"
@@ -30,6 +31,7 @@ class ClickHouseActor:
         # Acknowledgements come first where they share the cores with ClickHouse, which can wait: only threads of this
         # policy are preempted at once by a thread that wakes up, a large niceness still lets them end their slice.
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        reserve_descriptors()
         try:
             self._host = ClickHouseHost(
                 Path(data_dir), port, password=password, cold_dir=None if cold_dir is None else Path(cold_dir)

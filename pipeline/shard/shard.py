@@ -19,6 +19,7 @@ from pipeline.decode.catalogue import Catalogue
 from pipeline.dedup.filter import DuplicateFilter
 from pipeline.errors import JournalError, WarehouseAway, WarehouseError
 from pipeline.journal.log import Journal
+from pipeline.priority import PROCESSING, STORING, give_way
 from pipeline.shard.accounts import count_accepted, count_late
 from pipeline.shard.admission import Admission
 from pipeline.shard.checkpoints import Checkpoints, Snapshot
@@ -279,10 +280,12 @@ class Shard(LiveState):
             self.on_fatal(error)
 
     def _process_loop(self) -> None:
+        give_way(PROCESSING)
         while self.process_next(wait=True):
             pass
 
     def _store_loop(self) -> None:
+        give_way(STORING)
         while True:
             stopping = self._stopping.wait(self._pause())
             try:
