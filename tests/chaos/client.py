@@ -16,8 +16,10 @@ from pipeline.types import I64, Bools
 from simulator.sender import ARROW_STREAM
 from tests.chaos.traffic import FLEETS, Body, Traffic
 
-BACKOFF_S: Final = (1.0, 2.0, 4.0)
-"""Waits before the retries; each longer or shorter by up to a quarter, by chance, and at least `Retry-After`."""
+BACKOFF_S: Final = (2.0, 8.0, 32.0)
+"""Waits before the retries; each longer or shorter by up to a quarter, by chance, and at least `Retry-After`.
+
+Together they outlast a restart of the whole platform, some 20 s, as a client that gives up after three should."""
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10, sock_connect=3)
 _LATER_S: Final = 2.0
 _SENDERS_LATER: Final = 4
