@@ -1,4 +1,4 @@
-"""One embedded ClickHouse for all tests."""
+"""One embedded ClickHouse for all tests, and no test that a slow machine fails."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 from clickhouse_process import HostProcess
+from hypothesis import settings
 
 from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.migrate import migrate
 from pipeline.clickhouse.settings import WarehouseSettings
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
