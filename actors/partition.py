@@ -21,6 +21,7 @@ from pipeline.decode.catalogue import Catalogue
 from pipeline.decode.databases import load_catalogue
 from pipeline.descriptors import reserve_descriptors
 from pipeline.errors import JournalError, Overloaded
+from pipeline.heap import freeze_heap
 from pipeline.lanes.lane import Lane
 from pipeline.metrics import INSERT_SECONDS
 from pipeline.shard import account_answers
@@ -83,6 +84,7 @@ class PartitionActor:
             again.start()
             return
         shard.on_anomaly = self._announce
+        freeze_heap()
         shard.start()
         self._opened = shard
         self._metrics.keep_up(partial(readings, shard), f"{shard.name}-metrics")

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 T = TypeVar("T", bound=np.generic)
 
 
-def grown(array: NDArray[T], length: int, fill: int = 0, axis: int = 0) -> NDArray[T]:
-    """`array` itself where it has `length` elements along `axis`, else a copy at least twice as long.
+def grown(array: NDArray[T], length: int, fill: int = 0, axis: int = 0, first: int = 64) -> NDArray[T]:
+    """`array` itself where it has `length` elements along `axis`, else a copy of `first` or at least twice as long.
 
     New elements hold `fill`. With fill 0 they come from untouched pages, which cost no memory until written.
     Amortised O(1) an element.
@@ -20,7 +20,7 @@ def grown(array: NDArray[T], length: int, fill: int = 0, axis: int = 0) -> NDArr
     if old >= length:
         return array
     shape = list(array.shape)
-    shape[axis] = max(length, 2 * old, 64)
+    shape[axis] = max(length, 2 * old, first)
     larger = np.zeros(shape, array.dtype) if fill == 0 else np.full(shape, fill, array.dtype)
     larger[(slice(None),) * axis + (slice(old),)] = array
     return larger

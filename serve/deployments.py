@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from actors.metrics import Metrics
 from pipeline.descriptors import reserve_descriptors
 from pipeline.frames.body import warm
+from pipeline.heap import freeze_heap
 from serve.asgi import PostEndpoint
 from serve.gateway import FramesEndpoint
 from serve.logs import LogsEndpoint
@@ -38,6 +39,7 @@ class Gateway:
         reserve_descriptors()
         self._platform = await connect()
         warm()
+        freeze_heap()
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application Serve runs in this replica."""
@@ -52,6 +54,7 @@ class Logs:
         """Find the platform."""
         reserve_descriptors()
         self._platform = await connect()
+        freeze_heap()
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application Serve runs in this replica."""
@@ -66,6 +69,7 @@ class Query:
         """Find the platform."""
         reserve_descriptors()
         self._platform = await connect()
+        freeze_heap()
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application Serve runs in this replica."""

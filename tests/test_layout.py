@@ -31,6 +31,7 @@ LAYERS = [
         "pipeline.metrics",
         "pipeline.priority",
         "pipeline.descriptors",
+        "pipeline.heap",
     },
     {"pipeline.frames", "pipeline.partitioning", "pipeline.keys"},
     {"pipeline.decode"},

@@ -16,6 +16,9 @@ from pipeline.windows.panes import FIELDS, NEVER, aggregate_panes, newest_panes,
 from pipeline.windows.settings import WindowSettings
 
 _NOBODY: Final = -1
+_FIRST_BYTES: Final = 512 << 20
+"""Of address space for panes, taken at once: growing to it by doubling would copy what is there again and again, up to
+0.7 s at a time, while pages that nothing was written to cost no memory."""
 """Vehicle of a series that has no value yet."""
 
 
@@ -59,6 +62,7 @@ class SlidingWindows:
 
     def __init__(self, settings: WindowSettings) -> None:
         self._settings = settings
+        self._first_series: Final = _FIRST_BYTES // (settings.panes * FIELDS * 8)
         self._newest_time: I64 = np.zeros(0, np.int64)
         self._vehicle_of: I32 = np.zeros(0, np.int32)
         self._panes: F64 = np.zeros((settings.panes, 0, FIELDS))
@@ -211,7 +215,7 @@ class SlidingWindows:
         self._newest_time = arrays["newest_time"].copy()
         self._vehicle_of = arrays["vehicle_of"].copy()
         self._series = len(self._vehicle_of)
-        self._panes = np.zeros((self._settings.panes, self._series, FIELDS))
+        self._panes = grown(np.zeros((self._settings.panes, 0, FIELDS)), self._series, axis=1, first=self._first_series)
         full = np.ascontiguousarray(arrays["full"])
         unpack_panes(
             arrays["singles"].view(SINGLE),
@@ -238,7 +242,7 @@ class SlidingWindows:
     def _reserve(self, vehicles: int, series: int) -> None:
         self._newest_time = grown(self._newest_time, vehicles, fill=NEVER)
         self._vehicle_of = grown(self._vehicle_of, series, fill=_NOBODY)
-        self._panes = grown(self._panes, series, axis=1)
+        self._panes = grown(self._panes, series, axis=1, first=self._first_series)
         self._series = max(self._series, series)
 
     def _closed(self, series: I32) -> I64:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import resource
 import shutil
 import socket
 import subprocess
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from serve_stand_in import BOOTSTRAP, bearer, check_problem
 
@@ -113,3 +116,15 @@ def test_haproxy_listens_on_loopback_alone(running: dict[str, Any]) -> None:
     loopback = "0100007F"
     for port in (running["METRICS"], running["STATS"], httpx.URL(running["url"]).port):
         assert {address for found, address in listening if found == port} == {loopback}
+
+
+def test_haproxy_and_gateway_have_room_for_descriptors_before_connections_come(running: dict[str, Any]) -> None:
+    sizes = {}
+    for process in psutil.Process().children(recursive=True):
+        command = " ".join(process.cmdline())
+        for name in ("/haproxy -db", "ray::ServeReplica:frames"):
+            if name in command:
+                status = Path(f"/proc/{process.pid}/status").read_text()
+                sizes[name] = int(re.search(r"FDSize:\s+(\d+)", status)[1])  # type: ignore[index]
+    assert len(sizes) == 2
+    assert min(sizes.values()) >= min(8192, resource.getrlimit(resource.RLIMIT_NOFILE)[1])

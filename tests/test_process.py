@@ -1,0 +1,67 @@
+"""What a long-lived process prepares at its start: descriptors, heap, and threads that give way."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+from pipeline.priority import give_way
+
+
+def outcome(code: str) -> list[int]:
+    """The numbers that `code` prints in a fresh interpreter."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return [int(word) for word in done.stdout.split()]
+
+
+def test_the_descriptor_table_has_grown_before_anything_is_opened() -> None:
+    before, after, still_open = outcome(
+        "import os\n"
+        "from pipeline.descriptors import reserve_descriptors\n"
+        "def size():\n"
+        "    return next(line.split()[1] for line in open('/proc/self/status') if line.startswith('FDSize'))\n"
+        "print(size())\n"
+        "reserve_descriptors()\n"
+        "print(size(), len(os.listdir('/proc/self/fd')) - 1)\n"
+    )
+    assert before < after
+    assert after >= 1024
+    assert still_open == 3
+
+
+def test_a_low_limit_of_descriptors_is_kept() -> None:
+    (limit,) = outcome(
+        "import resource\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))\n"
+        "from pipeline.descriptors import reserve_descriptors\n"
+        "reserve_descriptors()\n"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])\n"
+    )
+    assert limit == 100
+
+
+def test_a_frozen_heap_is_not_looked_at_again() -> None:
+    frozen, looked_at = outcome(
+        "import gc\n"
+        "from pipeline.heap import freeze_heap\n"
+        "freeze_heap()\n"
+        "print(gc.get_freeze_count(), len(gc.get_objects()))\n"
+    )
+    assert frozen > 10 * looked_at
+
+
+def test_only_the_thread_that_gives_way_is_niced() -> None:
+    niceness: list[int] = []
+
+    def work() -> None:
+        give_way(5)
+        niceness.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert niceness == [5]
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
