@@ -18,6 +18,8 @@ from tests.chaos.compare import Difference, compare
 from tests.chaos.traffic import FLEETS, VEHICLES, Traffic
 
 STORE_TIMEOUT_S: Final = 300.0
+_COMPARE_TIMEOUT_S: Final = 600
+"""For one answer of ClickHouse, which goes through all there is after half an hour of chaos."""
 _VEHICLES_AT_ONCE: Final = 50
 _EXAMPLES: Final = 3
 
@@ -116,7 +118,7 @@ def verify(
     Raises:
         CanfleetError: the platform or ClickHouse does not answer any more.
     """
-    warehouse = Warehouse.connect(WarehouseSettings(url=clickhouse))
+    warehouse = Warehouse.connect(WarehouseSettings(url=clickhouse, timeout_s=_COMPARE_TIMEOUT_S))
     verdict = Verdict(letters_expected=len(bad))
     try:
         ledgers = _settled(url, keys, verdict)
