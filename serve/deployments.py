@@ -39,7 +39,6 @@ class Gateway:
         reserve_descriptors()
         self._platform = await connect()
         warm()
-        freeze_heap()
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application Serve runs in this replica."""
@@ -54,7 +53,6 @@ class Logs:
         """Find the platform."""
         reserve_descriptors()
         self._platform = await connect()
-        freeze_heap()
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application Serve runs in this replica."""
@@ -69,7 +67,6 @@ class Query:
         """Find the platform."""
         reserve_descriptors()
         self._platform = await connect()
-        freeze_heap()
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application Serve runs in this replica."""
@@ -83,6 +80,9 @@ def _measured(endpoint: PostEndpoint) -> ASGIApp:
 
 def _under_serve(app: ASGIApp) -> ASGIApp:
     """`app` without its own `X-Request-Id`: Serve adds the same one to every answer, and it must not stand twice."""
+
+    # The application is whole here, with the databases it has read, and no request has come.
+    freeze_heap()
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_without(message: Message) -> None:

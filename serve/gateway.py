@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Final
 
 from pipeline.errors import Overloaded
 from pipeline.frames.body import ARROW, ParsedBody, read_body
 from pipeline.lanes.lane import Lane
-from pipeline.priority import PROCESSING, give_way
+from pipeline.priority import background_pool
 from serve.access import Access
 from serve.asgi import PostEndpoint, Request
 from serve.budget import ByteBudget
@@ -43,8 +41,7 @@ class FramesEndpoint(PostEndpoint):
         self._limits = platform.config.limits
         self._access = Access(platform)
         self._intake = Intake(platform)
-        # Few threads: more would not parse faster, and take the cores from small requests and from the shards.
-        self._parsers = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), "parse", give_way, (PROCESSING,))
+        self._parsers = background_pool("parse")
         self._waiting = ByteBudget(WAITING_BYTES)
 
     async def post(self, request: Request) -> Mapping[str, object]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -17,7 +15,7 @@ from pipeline.frames.split import select
 from pipeline.lanes.classify import Classifier
 from pipeline.lanes.lane import Lane
 from pipeline.partitioning import partition_of
-from pipeline.priority import PROCESSING, give_way
+from pipeline.priority import background_pool
 from pipeline.submission import Counts, Submission, encode
 from pipeline.types import I32
 from serve.dead_letter_room import DeadLetterRoom
@@ -67,7 +65,7 @@ class Intake:
         """Hand frames to the shards of `platform`; reads its databases, which say what is critical."""
         self._platform = platform
         self.room: Final = DeadLetterRoom(platform)
-        self._encoders = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 2), "encode", give_way, (PROCESSING,))
+        self._encoders = background_pool("encode")
         config = platform.config
         self._classifier = Classifier.of_catalogue(config.lanes, load_catalogue(config.profiles()))
 

@@ -16,10 +16,10 @@ from pipeline.windows.panes import FIELDS, NEVER, aggregate_panes, newest_panes,
 from pipeline.windows.settings import WindowSettings
 
 _NOBODY: Final = -1
+"""Vehicle of a series that has no value yet."""
 _FIRST_BYTES: Final = 512 << 20
 """Of address space for panes, taken at once: growing to it by doubling would copy what is there again and again, up to
 0.7 s at a time, while pages that nothing was written to cost no memory."""
-"""Vehicle of a series that has no value yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +215,8 @@ class SlidingWindows:
         self._newest_time = arrays["newest_time"].copy()
         self._vehicle_of = arrays["vehicle_of"].copy()
         self._series = len(self._vehicle_of)
-        self._panes = grown(np.zeros((self._settings.panes, 0, FIELDS)), self._series, axis=1, first=self._first_series)
+        self._panes = np.zeros((self._settings.panes, 0, FIELDS))
+        self._reserve(len(self._newest_time), self._series)
         full = np.ascontiguousarray(arrays["full"])
         unpack_panes(
             arrays["singles"].view(SINGLE),

@@ -44,6 +44,10 @@ def newest(batch: pa.RecordBatch) -> int:
     return int(np.max(batch.column("timestamp").cast(pa.int64()).to_numpy()))
 
 
+SMALL_CACHE = {"shard.max_cached_bytes": 60_000, "shard.flush_values": 1500, "shard.flush_interval_s": 0.0}
+"""So small that most of twenty batches must come back from the journal."""
+
+
 def poisoned(batch: pa.RecordBatch, rows: list[int]) -> pa.RecordBatch:
     ids = batch.column("arbitration_id").to_numpy().copy()
     ids[rows] = POISON_ID
@@ -52,8 +56,7 @@ def poisoned(batch: pa.RecordBatch, rows: list[int]) -> pa.RecordBatch:
 
 
 def test_fresh_frames_go_before_a_backlog_and_both_arrive_once(tmp_path: Path, warehouse: Warehouse) -> None:
-    overrides = {"shard.max_cached_bytes": 60_000, "shard.flush_values": 1500, "shard.flush_interval_s": 0.0}
-    one = shard(tmp_path / "one", warehouse, **overrides)
+    one = shard(tmp_path / "one", warehouse, **SMALL_CACHE)
     sent = batches(20)
     for batch in sent:
         one.commit([submission(batch)])
@@ -65,7 +68,7 @@ def test_fresh_frames_go_before_a_backlog_and_both_arrive_once(tmp_path: Path, w
     one.checkpoint()
     # What a crash leaves while some of the middle is stored: the files as they are now.
     shutil.copytree(tmp_path / "one", tmp_path / "two")
-    two = shard(tmp_path / "two", warehouse, **overrides)
+    two = shard(tmp_path / "two", warehouse, **SMALL_CACHE)
     more = batches(2, seed=3, vehicles=30)
     two.commit([submission(batch, fleet="other") for batch in more])
     settle(two)
@@ -99,8 +102,7 @@ def test_a_vehicle_met_while_the_next_insert_is_taken_has_its_name(
 
 
 def test_a_restart_between_fresh_inserts_stores_the_gap(tmp_path: Path, warehouse: Warehouse) -> None:
-    overrides = {"shard.max_cached_bytes": 60_000, "shard.flush_values": 1500, "shard.flush_interval_s": 0.0}
-    one = shard(tmp_path / "one", warehouse, **overrides)
+    one = shard(tmp_path / "one", warehouse, **SMALL_CACHE)
     sent = batches(20)
     for batch in sent:
         one.commit([submission(batch)])
