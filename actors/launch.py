@@ -19,11 +19,13 @@ from pipeline.config import CanfleetConfig
 from pipeline.errors import CanfleetError
 
 # A call that was on its way when an actor died fails, and the client of the platform sends it again: Ray must not
-# hold requests for the seconds that a restart takes.
+# hold requests for the seconds that a restart takes. Every request calls an actor, which is a task to Ray, and the GCS
+# would remember a million of them: it would grow by 2 MiB a minute for hours.
 _SERVICE: Final[dict[str, Any]] = {
     "num_cpus": 0,
     "max_restarts": -1,
     "max_task_retries": 0,
+    "enable_task_events": False,
     "lifetime": "detached",
     "get_if_exists": True,
     "namespace": names.NAMESPACE,

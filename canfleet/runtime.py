@@ -142,8 +142,6 @@ def _set_environment(folder: Path) -> None:
         # Everything binds to loopback here; a cluster sets its own mode, on every node.
         "RAY_AUTH_MODE": "token",
         "RAY_DEDUP_LOGS": "0",
-        # Ray's default of 100,000 has the GCS grow by 2.5 MiB a minute for hours: every request is a task to it.
-        "RAY_task_events_max_num_task_in_gcs": "10000",
         # Ray's default of 15 lets anything else on the machine go before the workers that acknowledge frames.
         "RAY_worker_niceness": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

@@ -34,9 +34,10 @@ LOAD_GENERATOR: Final = "load generator"
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """One process: its role, CPU seconds since its start, resident bytes."""
+    """One process: its role and name, CPU seconds since its start, resident bytes."""
 
     role: str
+    name: str
     cpu_s: float
     rss: int
 
@@ -44,6 +45,17 @@ class Usage:
 def role_of(command: str) -> str:
     """What a process with this command line does for the platform; the first matching mark decides."""
     return next((role for mark, role in _ROLES if mark in command), "other")
+
+
+def name_of(command: str) -> str:
+    """A process's short name: the actor that Ray shows in its title, a Python script or module, or the program."""
+    words = command.split() or [""]
+    if words[0].startswith("ray::"):
+        return words[0].partition(".")[0]
+    if "python" in words[0]:
+        module = words[words.index("-m") + 1 :] if "-m" in words else []
+        words = module or [word for word in words if word.endswith(".py")] or words
+    return words[0].rpartition("/")[2]
 
 
 def parse_stat(stat: str) -> tuple[int, float, int]:
@@ -74,7 +86,7 @@ def family(pid: int) -> dict[int, Usage]:
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended between the listing and the reading
         parents[int(folder.name)] = parent
-        usages[int(folder.name)] = Usage(role_of(command), cpu_s, rss)
+        usages[int(folder.name)] = Usage(role_of(command), name_of(command), cpu_s, rss)
     children: dict[int, list[int]] = {}
     for child, parent in parents.items():
         children.setdefault(parent, []).append(child)
@@ -135,7 +147,7 @@ class Meter:
         found = family(self._pid) if self._pid is not None else {}
         me = os.getpid()
         _, cpu_s, rss = parse_stat(Path(f"/proc/{me}/stat").read_text())
-        found[me] = Usage(LOAD_GENERATOR, cpu_s, rss)
+        found[me] = Usage(LOAD_GENERATOR, LOAD_GENERATOR, cpu_s, rss)
         return found
 
 

@@ -106,6 +106,18 @@ def outage_bars(outage: dict[str, Any]) -> list[Bar]:
     ]
 
 
+def soak_bars(soak: dict[str, Any]) -> list[Bar]:
+    """Bars of the long run: no process grows once the fleet is known, and none had to be started again."""
+    at = f"{soak['duration_s'] / 60:g} minutes at {soak['rate']:,.0f} frames/s"
+    grown = [one["growth"] for one in soak["processes"] if one["growth"] is not None]
+    worst = 100 * max(grown, default=0.0)
+    lived = bool(grown) and len(grown) == len(soak["processes"])
+    return [
+        Bar(f"most that a process grew after a sixth of {at}", 10, worst, "%", most=True, holds=lived),
+        _nothing_lost(soak, at),
+    ]
+
+
 def _detection_bars(detection: dict[str, Any], where: str) -> list[Bar]:
     overall = detection["overall"]
     if not overall["episodes"]:
@@ -222,6 +234,18 @@ def print_outage(console: Console, run: dict[str, Any]) -> None:
         f"  {'drained after':28} {run['drained_after_s']:.1f} s at {run['stored_per_s']:,.0f} frames/s, "
         f"while {run['rate']:,.0f} came"
     )
+    for name, holds in run["checks"].items():
+        console.print(f"  {'ok  ' if holds else '[red]FAIL[/red]'} {name}")
+
+
+def print_soak(console: Console, run: dict[str, Any]) -> None:
+    """The long run in words."""
+    console.print(f"\n[bold]Soak[/bold]: {run['rate']:,.0f} frames/s for {run['duration_s'] / 60:g} minutes")
+    table = Table("process", "settled, MiB", "at the end, MiB", "growth", box=None)
+    for one in run["processes"]:
+        end = ["ended", ""] if one["end_mib"] is None else [f"{one['end_mib']:,.1f}", f"{one['growth']:+.1%}"]
+        table.add_row(one["process"], f"{one['settled_mib']:,.1f}", *end)
+    console.print(table)
     for name, holds in run["checks"].items():
         console.print(f"  {'ok  ' if holds else '[red]FAIL[/red]'} {name}")
 

@@ -36,6 +36,7 @@ class Part(StrEnum):
     SUSTAINED = "sustained"
     OVERLOAD = "overload"
     OUTAGE = "outage"
+    SOAK = "soak"
 
 
 def bench(
@@ -46,9 +47,10 @@ def bench(
     overload_rate: Annotated[float, typer.Option(min=1, help="Frames per second of the overload part.")] = 1_000_000,
     overload_duration: Annotated[float, typer.Option(min=5, help="Seconds of the overload part.")] = 20,
     outage_duration: Annotated[float, typer.Option(min=5, help="Seconds that ClickHouse is away.")] = 600,
+    soak_duration: Annotated[float, typer.Option(min=60, help="Seconds of the soak part, at --rate.")] = 3600,
     vehicles: Annotated[int, typer.Option(min=1, help="Size of the simulated fleet.")] = 10_000,
     only: Annotated[
-        list[Part] | None, typer.Option(help="Run this part; may be repeated. By default all but outage.")
+        list[Part] | None, typer.Option(help="Run this part; may be repeated. By default all but outage and soak.")
     ] = None,
     log: Annotated[Path | None, typer.Option(help="Decode this recorded log too; --dbc decodes it.")] = None,
     dbc: Annotated[Path | None, typer.Option(help="The database of --log.")] = None,
@@ -70,11 +72,12 @@ def bench(
     from canfleet.benchmark.outage import measure_outage, platform_with_own_clickhouse
     from canfleet.benchmark.overload import measure_overload
     from canfleet.benchmark.recording import Traffic
+    from canfleet.benchmark.soak import measure_soak
 
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = _FILE_WIDTH
-    parts = only or [part for part in Part if part is not Part.OUTAGE]
+    parts = only or [part for part in Part if part not in {Part.OUTAGE, Part.SOAK}]
     running = None if url is None else Target(url, key, clickhouse)
     document: dict[str, Any] = {"machine": _machine()}
     bars: list[Bar] = []
@@ -107,6 +110,11 @@ def bench(
             document["outage"] = run = measure_outage(target, own, rate, vehicles, outage_duration)
         bars += report.outage_bars(run)
         report.print_outage(console, run)
+    if Part.SOAK in parts:
+        with _target(running, config, console) as target:
+            document["soak"] = run = measure_soak(target, rate, vehicles, soak_duration)
+        bars += report.soak_bars(run)
+        report.print_soak(console, run)
     report.print_bars(console, bars)
     if as_json:
         typer.echo(orjson.dumps(document | {"bars": [bar.as_json() for bar in bars]}, option=orjson.OPT_INDENT_2))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canfleet.benchmark import load, processes, recording, report
+from canfleet.benchmark import load, processes, recording, report, soak
 from canfleet.benchmark.detection import scores
 from canfleet.benchmark.kernels import _rows, fleet_frames
 from canfleet.benchmark.probe import VEHICLE, frame
@@ -69,6 +69,46 @@ def test_stat_of_a_command_with_parentheses_and_spaces():
 )
 def test_role_of_a_process(command, role):
     assert processes.role_of(command) == role
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("ray::PartitionActor.submit", "ray::PartitionActor"),
+        ("ray::ServeReplica:frames:frames.handle_request", "ray::ServeReplica:frames:frames"),
+        ("/venv/bin/python -u /venv/ray/dashboard/agent.py --node-ip-address=1", "agent.py"),
+        ("/venv/bin/python -m canfleet up --port 1", "canfleet"),
+        ("/venv/ray/core/src/ray/raylet/raylet --raylet_socket_name=x", "raylet"),
+        ("", ""),
+    ],
+)
+def test_name_of_a_process(command, name):
+    assert processes.name_of(command) == name
+
+
+def test_growth_compares_medians_of_the_settled_minute_and_the_last_one():
+    mib = 2**20
+    steady = [soak.Memory(at, 1, "steady", 100 * mib) for at in range(0, 3600, 10)]
+    growing = [soak.Memory(at, 2, "growing", round((100 + at / 60) * mib)) for at in range(0, 3600, 10)]
+    spike = [soak.Memory(3590, 1, "steady", 900 * mib)]
+    ended = [soak.Memory(at, 3, "ended", mib) for at in range(0, 1200, 10)]
+    late = [soak.Memory(at, 4, "late", mib) for at in range(3000, 3600, 10)]
+    rows = soak.growth([*steady, *growing, *spike, *ended, *late], 3600)
+    assert [row["process"] for row in rows] == ["growing", "steady", "ended"]
+    assert rows[0]["growth"] == pytest.approx((100 + 59.4) / (100 + 10.4) - 1, rel=0.01)
+    assert rows[1]["growth"] == 0
+    assert rows[2]["end_mib"] is None
+
+
+def test_a_process_that_ended_or_a_lost_frame_misses_the_soak_bar():
+    def run(growth, checks=True):
+        return {"rate": 50_000, "duration_s": 3600, "processes": growth, "checks": {"stored": checks}}
+
+    assert [bar.met for bar in report.soak_bars(run([{"growth": 0.09}]))] == [True, True]
+    assert not report.soak_bars(run([{"growth": 0.11}]))[0].met
+    assert not report.soak_bars(run([{"growth": 0.0}, {"growth": None}]))[0].met
+    assert not report.soak_bars(run([]))[0].met
+    assert not report.soak_bars(run([{"growth": 0.0}], checks=False))[1].met
 
 
 def test_account_leaves_the_load_generator_out_of_the_total():
