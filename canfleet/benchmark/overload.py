@@ -20,6 +20,7 @@ from canfleet import api
 from canfleet.benchmark.load import BATCH, Target
 from canfleet.benchmark.processes import PARTITIONS, Meter, family
 from canfleet.benchmark.recording import Recording, Traffic
+from canfleet.benchmark.vehicles import run_at_once
 from canfleet.benchmark.verify import Store, checks, wait_until
 from pipeline.errors import CanfleetError
 from pipeline.frames.schema import TIMESTAMP
@@ -87,6 +88,7 @@ async def _measure(target: Target, traffic: Traffic) -> dict[str, Any]:
             address = f"{target.url.rstrip('/')}/v1/frames"
             recording = await asyncio.to_thread(Recording, traffic, BATCH)
             await asyncio.sleep(recording.starts_in_s())
+            alone = run_at_once()
             meter.start()
             began = time.monotonic()
             async with _memory(target.pid) as memory:
@@ -100,6 +102,7 @@ async def _measure(target: Target, traffic: Traffic) -> dict[str, Any]:
         counts = await asyncio.to_thread(store.counts)
         return {
             "rate": traffic.rate,
+            "generator_runs_at_once": alone,
             "duration_s": traffic.duration,
             "took_s": took_s,
             "offered_per_s": normal.frames / took_s,
@@ -149,6 +152,7 @@ async def _flood(session: aiohttp.ClientSession, address: str, recording: Record
 
 def send_critical(address: str, headers: dict[str, str], duration_s: float) -> Answers:
     """Send a critical request 20 times a second for `duration_s`, whether or not those before it are answered."""
+    run_at_once()
     return asyncio.run(_trickle(address, headers, round(duration_s * CRITICAL_PER_S)))
 
 

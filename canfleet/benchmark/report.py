@@ -209,6 +209,8 @@ def print_overload(console: Console, run: dict[str, Any]) -> None:
             f"  {name:28} {one['requests']:,} requests: {one['refused']:,} refused, {one['told_when']:,} of these with "
             f"Retry-After; {one['accepted']:,} frames accepted; {_quantiles(one['latency_ms'])}"
         )
+    if not run["generator_runs_at_once"]:
+        console.print("  [yellow]the load generator may not run at once (CAP_SYS_NICE): its own waits count[/yellow]")
     memory = run["partition_memory"]
     console.print(
         f"  {'memory of partition actors':28} {memory['start_mib']:,.0f} MiB before, at most "
