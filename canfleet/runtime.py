@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from actors.layout import fixed_layout
+from canfleet.beside import beside_gives_way
 from pipeline.config import CanfleetConfig
 from pipeline.decode.databases import load_catalogue
 from pipeline.errors import WarehouseAway
@@ -70,7 +71,8 @@ def running_platform(
         # Ray's start is waiting for processes: the other imports, two seconds of them, fit into it.
         importing = threading.Thread(target=_import_the_rest)
         importing.start()
-        _start_ray(config)
+        with beside_gives_way():
+            _start_ray(config)
         ray_started()
         importing.join()
         try:

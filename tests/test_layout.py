@@ -33,7 +33,7 @@ LAYERS = [
         "pipeline.descriptors",
         "pipeline.heap",
     },
-    {"pipeline.frames", "pipeline.partitioning", "pipeline.keys"},
+    {"pipeline.frames", "pipeline.partitioning", "pipeline.keys", "pipeline.limits"},
     {"pipeline.decode"},
     {
         "pipeline.vehicles",

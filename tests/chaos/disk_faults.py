@@ -1,4 +1,4 @@
-"""Faults of the disk that holds the journals: it is full, or a write was torn when everything died."""
+"""Faults of the disk: it is full, forgets what was not synced, or a write was torn when everything died."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ import os
 import random
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 from pipeline.journal.mark import read_mark
 from pipeline.journal.segment import HEADER_BYTES, SUFFIX, open_segment, record_views
+from tests.chaos import processes
 from tests.chaos.fault import Fault, KillEverything
+from tests.chaos.subject import Subject
+from tests.loop_disk import GIB, LoopDisk, loop_disk
 
 _SIZE_MB: Final = 2_048
+_POWER_DISK: Final = 16 * GIB
 _PIECE: Final = bytes(1 << 20)
 
 
@@ -35,6 +39,17 @@ def small_disk(folder: Path) -> Iterator[str | None]:
         yield None
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@contextmanager
+def power_disk(folder: Path) -> Iterator[LoopDisk | str]:
+    """A disk whose power can be cut, for all of the platform's data, as a context; or why there is none."""
+    with ExitStack() as stack:
+        try:
+            disk: LoopDisk | str = stack.enter_context(loop_disk(folder, _POWER_DISK))
+        except OSError as error:
+            disk = str(error)
+        yield disk
 
 
 class DiskFull(Fault):
@@ -68,6 +83,36 @@ class DiskFull(Fault):
                         pass
                 except OSError:
                     continue  # no room for this size any more
+
+
+class PowerCut(KillEverything):
+    """Every process ends and the disk of all the platform's data forgets what was written and not synced."""
+
+    name = "power-cut"
+
+    def __init__(self, subject: Subject, disk: LoopDisk | str) -> None:
+        """`disk` holds the platform's data; or it is why there is none."""
+        super().__init__(subject)
+        self._disk = disk
+
+    def impossible(self) -> str | None:
+        """Why there is no disk whose power could be cut."""
+        return self._disk if isinstance(self._disk, str) else None
+
+    async def inject(self, rng: random.Random) -> None:
+        """Stop all, note what the disk holds, kill all."""
+        self._subject.down = True
+        await asyncio.to_thread(processes.kill_family, self._subject.child.pid, self._save)
+
+    async def heal(self) -> None:
+        """Start it again on the disk of that moment."""
+        assert isinstance(self._disk, LoopDisk)
+        await asyncio.to_thread(self._disk.restore, self._saved)
+        await super().heal()
+
+    def _save(self) -> None:
+        assert isinstance(self._disk, LoopDisk)
+        self._saved = self._disk.save()
 
 
 class TornJournal(KillEverything):

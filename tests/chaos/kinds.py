@@ -8,10 +8,11 @@ from typing import Final
 
 from tests.chaos.clickhouse_faults import Broken, KillClickHouse, Refused, Slow, StopClickHouse
 from tests.chaos.clock_faults import Clocks, ClockSkew
-from tests.chaos.disk_faults import DiskFull, TornJournal
+from tests.chaos.disk_faults import DiskFull, PowerCut, TornJournal
 from tests.chaos.fault import Fault, Kill, KillEverything, KillUp, Stop
 from tests.chaos.processes import Role
 from tests.chaos.subject import Subject
+from tests.loop_disk import LoopDisk
 
 _HOUR_US: Final = 3_600_000_000
 _KILLED: Final = {
@@ -26,8 +27,8 @@ _KILLED: Final = {
 }
 
 
-def every_fault(subject: Subject, clocks: Clocks, no_disk: str | None) -> list[Fault]:
-    """All kinds; `no_disk` is why the journals have no small disk."""
+def every_fault(subject: Subject, clocks: Clocks, no_disk: str | None, power: LoopDisk | str) -> list[Fault]:
+    """All kinds; `no_disk` is why the journals have no small disk, `power` the disk whose power can be cut."""
     faults: list[Fault] = [Kill(name, subject, role) for name, role in _KILLED.items()]
     faults += [Stop("gateway", subject, Role.GATEWAY), Stop("partition", subject, Role.PARTITION)]
     if subject.proxy is None:
@@ -35,7 +36,7 @@ def every_fault(subject: Subject, clocks: Clocks, no_disk: str | None) -> list[F
     else:
         faults += [KillClickHouse(subject), StopClickHouse(subject)]
         faults += [Refused(subject.proxy), Broken(subject.proxy), Slow(subject.proxy)]
-    faults += [KillEverything(subject), KillUp(subject), TornJournal(subject)]
+    faults += [KillEverything(subject), KillUp(subject), TornJournal(subject), PowerCut(subject, power)]
     faults += [DiskFull(subject.data_dir / "shards", no_disk)]
     faults += [ClockSkew("ahead", clocks, _HOUR_US), ClockSkew("late", clocks, -24 * _HOUR_US)]
     return faults

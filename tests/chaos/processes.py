@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
@@ -65,17 +66,18 @@ def send(process: psutil.Process, number: signal.Signals) -> bool:
     return True
 
 
-def kill_family(pid: int) -> None:
+def kill_family(pid: int, when_stopped: Callable[[], None] = lambda: None) -> None:
     """SIGKILL for the whole family at one moment.
 
     All are stopped first, so that none sees another die, or starts a new one, before its own turn comes: as if the
-    power went.
+    power went. `when_stopped` is called in between.
     """
     frozen: dict[int, psutil.Process] = {}
     while new := [process for process in family(pid) if process.pid not in frozen]:
         for process in new:
             send(process, signal.SIGSTOP)
             frozen[process.pid] = process
+    when_stopped()
     for process in frozen.values():
         send(process, signal.SIGKILL)
     # All but the first belong to others or to init, who reap them.

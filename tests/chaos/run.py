@@ -18,7 +18,7 @@ from canfleet.benchmark.verify import wait_until
 from pipeline.errors import CanfleetError
 from tests.chaos.client import Client, Sent
 from tests.chaos.clock_faults import Clocks
-from tests.chaos.disk_faults import DiskFull, small_disk
+from tests.chaos.disk_faults import DiskFull, PowerCut, power_disk, small_disk
 from tests.chaos.fault import Fault
 from tests.chaos.kinds import every_fault, in_turn
 from tests.chaos.recovery import Event
@@ -26,6 +26,7 @@ from tests.chaos.report import Report, make_report
 from tests.chaos.subject import Subject
 from tests.chaos.traffic import Traffic
 from tests.chaos.verify import Verdict, verify
+from tests.loop_disk import LoopDisk
 
 _CALM_S: Final = 3.0
 """Load before the first fault."""
@@ -69,20 +70,25 @@ def run(plan: Plan, say: Callable[[str], None]) -> Report:
     """
     with tempfile.TemporaryDirectory(prefix="chaos-") as name, ExitStack() as stack:
         folder = Path(name)
-        wanted = DiskFull.name in plan.faults or not plan.faults
-        no_disk = stack.enter_context(small_disk(folder / "data" / "shards")) if wanted else "not asked for"
+        # A full disk needs the journals on a small one, in memory: both kinds of disk cannot be had in one run.
+        small = DiskFull.name in plan.faults or not plan.faults
+        power: LoopDisk | str = "not asked for by its name, or disk-full is asked for too"
+        if PowerCut.name in plan.faults and not small:
+            power = stack.enter_context(power_disk(folder / "data"))
+        no_disk = stack.enter_context(small_disk(folder / "data" / "shards")) if small else "not asked for"
         try:
-            return asyncio.run(_Run(plan, say, no_disk).chaos(folder))
+            return asyncio.run(_Run(plan, say, no_disk, power).chaos(folder))
         except ExceptionGroup as group:
             # One task failed and ended the others.
             raise group.exceptions[0] from group
 
 
 class _Run:
-    def __init__(self, plan: Plan, say: Callable[[str], None], no_disk: str | None) -> None:
+    def __init__(self, plan: Plan, say: Callable[[str], None], no_disk: str | None, power: LoopDisk | str) -> None:
         self._plan = plan
         self._say = say
         self._no_disk = no_disk
+        self._power = power
         self._random = random.Random(plan.seed)
         self._clocks = Clocks()
         self._events: list[Event] = []
@@ -97,7 +103,7 @@ class _Run:
         self._say("starting a platform …")
         async with Subject(folder, _SETTINGS | plan.settings, external=plan.external) as subject:
             keys = await subject.keys()
-            faults, skipped = self._choose(every_fault(subject, self._clocks, self._no_disk))
+            faults, skipped = self._choose(every_fault(subject, self._clocks, self._no_disk, self._power))
             traffic = Traffic(plan.seed, plan.rate, time.time_ns() // 1000)
             async with (
                 Client(subject.child.url, keys, traffic, plan.seed) as client,

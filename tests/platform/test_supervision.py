@@ -15,6 +15,7 @@ from clickhouse_process import HostProcess
 from platform_steps import count, eventually
 from steady_traffic import SteadyTraffic
 
+from canfleet.beside import NICENESS
 from canfleet.child import ChildPlatform
 from canfleet.family import Process, Run, descendants
 from canfleet.run_file import RUN_FILE
@@ -55,9 +56,22 @@ def stored_once(warehouse: Warehouse, vehicle: str, wanted: int) -> bool:
     return rows == count(warehouse, "frames", vehicle, "uniqExact(session, sequence)") >= wanted
 
 
+def niceness(own: ChildPlatform, mark: str) -> set[int]:
+    found = named(own, mark)
+    assert found, f"no process {mark}"
+    return {os.getpriority(os.PRIO_PROCESS, process.pid) for process in found}
+
+
 def run_up(*options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "canfleet", "up", *options]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_rays_dashboard_gives_way_to_what_acknowledges(own: ChildPlatform) -> None:
+    for mark in ("dashboard/dashboard.py", "ray-dashboard-", "log_monitor.py", "ray::DashboardAgent"):
+        assert niceness(own, mark) == {NICENESS}, mark
+    for mark in ("ray::PartitionActor", "ray::ServeReplica", "gcs_server", "raylet/raylet"):
+        assert niceness(own, mark) == {0}, mark
 
 
 def test_a_killed_raylet_brings_the_platform_down_and_up_again(own: ChildPlatform, traffic: SteadyTraffic) -> None:
