@@ -17,6 +17,7 @@ from canfleet.health import Health, Silence
 from canfleet.ports import wait_until_free
 from canfleet.run_file import RunFile
 from pipeline.config import CanfleetConfig
+from pipeline.durable import make_directory
 from pipeline.errors import CanfleetError
 
 CONFIG: Final = "CANFLEET_CONFIG"
@@ -61,7 +62,7 @@ class Supervisor:
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
         adopt_orphans()
-        self._config.data_dir.mkdir(parents=True, exist_ok=True)
+        make_directory(self._config.data_dir)
         file = RunFile(self._config.data_dir)
         try:
             left = file.left

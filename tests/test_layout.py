@@ -32,6 +32,7 @@ LAYERS = [
         "pipeline.priority",
         "pipeline.descriptors",
         "pipeline.heap",
+        "pipeline.durable",
     },
     {"pipeline.frames", "pipeline.partitioning", "pipeline.keys", "pipeline.limits"},
     {"pipeline.decode"},

@@ -22,8 +22,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.durable import create_file, make_directory, sync_directory
 from pipeline.errors import JournalCorrupt, JournalError
-from pipeline.journal.durable import create_file, make_directory, sync_directory
 
 JSON: TypeAlias = Mapping[str, "JSON"] | list["JSON"] | str | int | float | bool | None
 Array: TypeAlias = NDArray[Any]

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from pipeline.durable import Bytes, lock_directory, make_directory, sync_directory, write_all
 from pipeline.errors import JournalError
-from pipeline.journal.durable import Bytes, lock_directory, make_directory, sync_directory, write_all
 from pipeline.journal.mark import DurableMark
 from pipeline.journal.opening import Opened, OpenReport, open_directory, read_range
 from pipeline.journal.segment import HEADER_BYTES, MAX_PAYLOAD_BYTES, Record, Segment, create_segment, record_views

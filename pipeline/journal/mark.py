@@ -12,7 +12,7 @@ import zlib
 from pathlib import Path
 from typing import Final
 
-from pipeline.journal.durable import sync_directory
+from pipeline.durable import sync_directory
 
 NAME: Final = "durable"
 _MARK: Final = struct.Struct("<qI")

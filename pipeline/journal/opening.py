@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline.durable import TEMPORARY
 from pipeline.errors import JournalCorrupt, JournalError
-from pipeline.journal.durable import TEMPORARY
 from pipeline.journal.mark import read_mark
 from pipeline.journal.segment import (
     HEADER_BYTES,

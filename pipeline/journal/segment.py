@@ -35,8 +35,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from pipeline.durable import Bytes, create_file
 from pipeline.errors import JournalCorrupt
-from pipeline.journal.durable import Bytes, create_file
 
 _MAGIC: Final = b"CANFJRNL"
 _VERSION: Final = 1

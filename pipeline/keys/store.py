@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from pipeline.durable import make_directory, sync_directory
 from pipeline.errors import ConfigError
 from pipeline.keys.record import (
     BOOTSTRAP_ID,
@@ -60,7 +61,7 @@ class KeyStore:
         self._clock = clock
         self._lock = threading.RLock()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(path.parent)
             # SQLite gives its side files the mode of the main one, so that mode must be right from the start.
             path.touch(0o600)
             path.chmod(0o600)
@@ -68,6 +69,7 @@ class KeyStore:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
+            sync_directory(path.parent)
         except (OSError, sqlite3.Error) as error:
             raise ConfigError(
                 f"key store {path} cannot be opened: {error}; move it away to start with no keys"
