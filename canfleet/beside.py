@@ -39,8 +39,9 @@ def _look(over: threading.Event) -> None:
             if process.pid in known:
                 continue
             try:
-                command = Path(f"/proc/{process.pid}/cmdline").read_bytes()
-                if any(mark in command for mark in _MARKS):
+                # The end of an argument: the raylet's own ones hold the agent's whole command.
+                arguments = Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")
+                if any(argument.endswith(_MARKS) for argument in arguments):
                     os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
                     known.add(process.pid)
             except (FileNotFoundError, ProcessLookupError):
