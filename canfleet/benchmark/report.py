@@ -194,8 +194,7 @@ def print_run(console: Console, title: str, run: dict[str, Any]) -> None:
         console.print(f"  {name:28} {text}")
     if "detection" in run:
         _print_kinds(console, run["detection"])
-    for name, holds in run["checks"].items():
-        console.print(f"  {'ok  ' if holds else '[red]FAIL[/red]'} {name}")
+    _print_checks(console, run)
     _print_processes(console, run)
 
 
@@ -220,8 +219,7 @@ def print_overload(console: Console, run: dict[str, Any]) -> None:
         f"  {'acknowledged':28} {run['accepted_per_s']:,.0f} frames/s of {run['offered_per_s']:,.0f} offered; "
         f"all in ClickHouse {run['stored_after_s']:.1f} s after the end"
     )
-    for name, holds in run["checks"].items():
-        console.print(f"  {'ok  ' if holds else '[red]FAIL[/red]'} {name}")
+    _print_checks(console, run)
     _print_processes(console, run)
 
 
@@ -236,8 +234,7 @@ def print_outage(console: Console, run: dict[str, Any]) -> None:
         f"  {'drained after':28} {run['drained_after_s']:.1f} s at {run['stored_per_s']:,.0f} frames/s, "
         f"while {run['rate']:,.0f} came"
     )
-    for name, holds in run["checks"].items():
-        console.print(f"  {'ok  ' if holds else '[red]FAIL[/red]'} {name}")
+    _print_checks(console, run)
 
 
 def print_soak(console: Console, run: dict[str, Any]) -> None:
@@ -248,6 +245,10 @@ def print_soak(console: Console, run: dict[str, Any]) -> None:
         end = ["ended", ""] if one["end_mib"] is None else [f"{one['end_mib']:,.1f}", f"{one['growth']:+.1%}"]
         table.add_row(one["process"], f"{one['settled_mib']:,.1f}", *end)
     console.print(table)
+    _print_checks(console, run)
+
+
+def _print_checks(console: Console, run: dict[str, Any]) -> None:
     for name, holds in run["checks"].items():
         console.print(f"  {'ok  ' if holds else '[red]FAIL[/red]'} {name}")
 
