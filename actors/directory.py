@@ -1,21 +1,26 @@
-"""The directory actor: what a gateway must know, that is where partitions are, the configuration, and valid keys."""
+"""The directory actor: what replicas must know: where partitions are, the configuration, keys, shares of limits."""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Mapping
 
 from actors.layout import Layout, fixed_layout
 from pipeline.config import CanfleetConfig
 from pipeline.keys.record import IssuedKey, KeyRecord, Scope
 from pipeline.keys.store import KeyStore
+from pipeline.limits.shares import Shares
 
 
 class DirectoryActor:
-    """A Ray shell around the layout and the key store."""
+    """A Ray shell around the layout, the key store and the shares of rate limits."""
 
     def __init__(self, config: CanfleetConfig, bootstrap_key: str | None) -> None:
         """Open the key store in the data directory."""
         self._config = config
         self._layout = fixed_layout(config)
         self._keys = KeyStore(config.data_dir / "keys.sqlite")
+        self._shares = Shares()
         if bootstrap_key:
             self._keys.bootstrap(bootstrap_key)
 
@@ -44,3 +49,7 @@ class DirectoryActor:
     def rotate_key(self, key_id: str) -> IssuedKey | None:
         """Give a key a new secret."""
         return self._keys.rotate(key_id)
+
+    def divide(self, replica: str, asked: Mapping[str, float]) -> tuple[int, dict[str, float]]:
+        """What a replica may use of the rate limits that it was asked for: see `Shares.divide`."""
+        return self._shares.divide(replica, asked, time.monotonic())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Collection, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Collection, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -216,6 +216,12 @@ class PlatformClient:
     async def rotate_key(self, key_id: str) -> IssuedKey | None:
         """Give a key a new secret; None when it cannot be."""
         return await _answer("directory", self._directory.rotate_key.remote(key_id))
+
+    # -- rate limits --------------------------------------------------------------------------------------------
+
+    async def divide(self, replica: str, asked: Mapping[str, float]) -> tuple[int, dict[str, float]]:
+        """The number of replicas, and the part of each limit in `asked` that `replica` may use; see `Shares.divide`."""
+        return await _answer("directory", self._directory.divide.remote(replica, asked))
 
     # -- inside -------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from pipeline.errors import ConfigError
 from pipeline.frames.limits import FrameLimits
 from pipeline.journal.settings import JournalSettings
 from pipeline.lanes.settings import LaneSettings
+from pipeline.limits.settings import RateLimitSettings
 from pipeline.windows.settings import WindowSettings
 
 
@@ -103,6 +104,7 @@ class CanfleetConfig(_Section):
     journal: JournalSettings = JournalSettings()
     lanes: LaneSettings = LaneSettings()
     limits: FrameLimits = FrameLimits()
+    rate_limits: RateLimitSettings = RateLimitSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
     duplicates: DuplicateSettings = DuplicateSettings()
     windows: WindowSettings = WindowSettings()

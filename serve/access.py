@@ -11,6 +11,7 @@ from pipeline.keys.record import KeyRecord, Scope
 from pipeline.keys.ring import KeyRing
 from serve.platform import IntakePlatform
 from serve.problems import ProblemError, forbidden, unauthenticated
+from serve.rate_limits import RateLimits
 
 _log: Final = logging.getLogger("canfleet.serve")
 
@@ -27,40 +28,45 @@ MIN_REFRESH_S: Final = 0.05
 class Access:
     """Authenticates requests from memory; the platform is asked for news a few times a second."""
 
-    def __init__(self, platform: IntakePlatform) -> None:
-        """Know no key yet: the first request waits for them."""
+    def __init__(self, platform: IntakePlatform, rates: RateLimits) -> None:
+        """Know no key yet: the first request waits for them. `rates` bounds those without a valid key."""
         self._platform = platform
+        self._rates = rates
         self._ring = KeyRing()
         self._version = -1
         self._fresh_at = float("-inf")
         self._lock = asyncio.Lock()
         self._refreshing: asyncio.Task[None] | None = None
 
-    async def authenticate(self, authorization: str | None, api_key: str | None, scope: Scope) -> KeyRecord:
+    async def authenticate(
+        self, authorization: str | None, api_key: str | None, address: str, scope: Scope
+    ) -> KeyRecord:
         """The caller's key record, from the two headers that may carry a key.
 
         Raises:
-            ProblemError: 401 without a valid key, 403 when it lacks `scope`.
+            ProblemError: 401 without a valid key, 429 where many such came from its address; 403 without `scope`.
         """
-        record = await self.identify(authorization, api_key)
+        record = await self.identify(authorization, api_key, address)
         if scope not in record.scopes:
             raise ProblemError(forbidden(scope))
         return record
 
-    async def identify(self, authorization: str | None, api_key: str | None) -> KeyRecord:
+    async def identify(self, authorization: str | None, api_key: str | None, address: str) -> KeyRecord:
         """The caller's key record, whatever it may do.
 
         A key the ring does not know makes it refresh first, so a key works at once after it was made.
 
         Raises:
-            ProblemError: 401 without a valid key.
+            ProblemError: 401 without a valid key, 429 where many such came from its address.
         """
         presented = api_key if authorization is None else _bearer(authorization)
         if not presented:
+            await self._rates.stranger(address)
             raise ProblemError(unauthenticated())
         await self._keep_fresh()
         record = self._ring.verify(presented, time.time_ns() // 1000)
         if record is None:
+            await self._rates.stranger(address)
             await self._refresh(time.monotonic())
             record = self._ring.verify(presented, time.time_ns() // 1000)
         if record is None:

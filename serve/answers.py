@@ -64,14 +64,16 @@ class Boundary:
             await self._app(scope, receive, send)
             return
         request_id = request_id_of(dict(scope["headers"]))
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
         started = False
 
         async def send_with_id(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                rates = state["rate_headers"]() if "rate_headers" in state else ()
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode()), *rates]
             await send(message)
 
         try:

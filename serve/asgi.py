@@ -15,7 +15,7 @@ from pipeline.errors import BodyError, BodyTooLarge
 from serve.budget import ByteBudget
 from serve.faults import problem_of
 from serve.problems import MEDIA_TYPE, Problem, ProblemError, bad_request, method_not_allowed, not_found
-from serve.request_id import request_id_of
+from serve.request_id import address_of, request_id_of
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -31,15 +31,19 @@ class Request:
         headers: names in lower case.
         query: the raw query string.
         id: the request id, answered in `X-Request-Id`.
+        address: where it came from.
+        rate_headers: says what rate limits are left, when the answer goes out.
     """
 
-    __slots__ = ("_receive", "headers", "id", "query")
+    __slots__ = ("_receive", "address", "headers", "id", "query", "rate_headers")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         """A request of ASGI `scope`, whose body comes through `receive`."""
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.query: bytes = scope["query_string"]
         self.id = request_id_of(self.headers)
+        self.address = address_of(self.headers, scope)
+        self.rate_headers: Callable[[], list[tuple[bytes, bytes]]] = list
         self._receive = receive
 
     def header(self, name: bytes) -> str | None:
@@ -138,24 +142,31 @@ class PostEndpoint(ABC):
         except Exception as error:  # noqa: BLE001 (the boundary: faults.problem_of tells and logs all of them)
             problem = problem_of(error, request.id)
             self.on_answer(problem.status, time.monotonic() - began)
-            await _send_problem(send, problem, request.id)
+            await _send_problem(send, problem, request)
         else:
             self.on_answer(202, time.monotonic() - began)
-            await _send(send, 202, orjson.dumps(answer), media_type="application/json", request_id=request.id)
+            await _send(send, request, 202, orjson.dumps(answer), media_type="application/json")
 
 
-async def _send_problem(send: Send, problem: Problem, request_id: str) -> None:
-    body = problem.body(f"urn:canfleet:request:{request_id}")
-    await _send(send, problem.status, body, media_type=MEDIA_TYPE, request_id=request_id, headers=problem.headers)
+async def _send_problem(send: Send, problem: Problem, request: Request) -> None:
+    body = problem.body(f"urn:canfleet:request:{request.id}")
+    await _send(send, request, problem.status, body, media_type=MEDIA_TYPE, headers=problem.headers)
 
 
 async def _send(
-    send: Send, status: int, body: bytes, *, media_type: str, request_id: str, headers: Mapping[str, str] | None = None
+    send: Send,
+    request: Request,
+    status: int,
+    body: bytes,
+    *,
+    media_type: str,
+    headers: Mapping[str, str] | None = None,
 ) -> None:
     raw = [
         (b"content-type", media_type.encode()),
         (b"content-length", str(len(body)).encode()),
-        (b"x-request-id", request_id.encode()),
+        (b"x-request-id", request.id.encode()),
+        *request.rate_headers(),
     ]
     raw += [(name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Query, Request, Security
@@ -14,6 +15,8 @@ from serve.intake import Intake
 from serve.live import LiveFeed
 from serve.platform import Platform
 from serve.problems import ProblemError, forbidden
+from serve.rate_limits import RateLimits
+from serve.request_id import address_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,7 @@ class Context:
     """What one query replica holds."""
 
     platform: Platform
+    rates: RateLimits
     access: Access
     live: LiveFeed
     intake: Intake
@@ -48,9 +52,13 @@ class _Needs:
         _header: Annotated[object, Security(_header)],
     ) -> KeyRecord:
         """Authenticate; one scope of several is enough."""
-        access = _context(request).access
+        context = _context(request)
         authorization, api_key = request.headers.get("authorization"), request.headers.get("x-api-key")
-        record = await access.identify(authorization, api_key)
+        address = address_of(dict(request.scope["headers"]), request.scope)
+        record = await context.access.identify(authorization, api_key, address)
+        caller = context.rates.caller(record)
+        request.state.rate_headers = partial(context.rates.headers, caller)
+        await context.rates.request(caller, backfill=True)
         if record.scopes.isdisjoint(self._scopes):
             raise ProblemError(forbidden(self._scopes[-1]))
         return record

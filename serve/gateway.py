@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Final
 
 from pipeline.errors import Overloaded
@@ -17,6 +18,8 @@ from serve.asgi import PostEndpoint, Request
 from serve.budget import ByteBudget
 from serve.intake import Intake, Origin
 from serve.platform import IntakePlatform
+from serve.problems import ProblemError, bad_request
+from serve.rate_limits import RateLimits
 
 INLINE_BYTES: Final = 256 << 10
 """Plain Arrow bodies up to this size are parsed on the event loop: handing them to a thread costs more."""
@@ -39,14 +42,21 @@ class FramesEndpoint(PostEndpoint):
         """Take frames in for `platform`, within its configured limits."""
         super().__init__(ByteBudget(HELD_BYTES, RESERVE_BYTES))
         self._limits = platform.config.limits
-        self._access = Access(platform)
+        self._rates = RateLimits(platform)
+        self._access = Access(platform, self._rates)
         self._intake = Intake(platform)
         self._parsers = background_pool("parse")
         self._waiting = ByteBudget(WAITING_BYTES)
 
     async def post(self, request: Request) -> Mapping[str, object]:
-        """Authenticate, read, parse, submit."""
-        key = await self._access.authenticate(request.header(b"authorization"), request.header(b"x-api-key"), "ingest")
+        """Authenticate, limit, read, parse, submit."""
+        key = await self._access.authenticate(
+            request.header(b"authorization"), request.header(b"x-api-key"), request.address, "ingest"
+        )
+        backfill = declared_backfill(request)
+        caller = self._rates.caller(key)
+        request.rate_headers = partial(self._rates.headers, caller)
+        await self._rates.request(caller, backfill=backfill)
         bound = self._limits.max_body_bytes
         declared = request.declared_length(bound)
         if declared > INLINE_BYTES and b"content-length" in request.headers:
@@ -55,9 +65,11 @@ class FramesEndpoint(PostEndpoint):
             body = await request.body(bound)
             received_at = time.time_ns() // 1000
             parsed = await self._parse(request, body, received_at)
-            lane = self._intake.lane(parsed.frames, received_at)
+            lane = Lane.BACKFILL if backfill else self._intake.lane(parsed.frames, received_at)
             if lane is not Lane.CRITICAL:
                 held.leave_reserve()
+            n = parsed.frames.num_rows + parsed.rejected.num_rows
+            await self._rates.frames(caller, n, backfill=lane is Lane.BACKFILL)
             origin = Origin(key.fleet, received_at, request.id, request.traceparent)
             try:
                 return asdict(await self._intake.take(origin, lane, parsed.frames, parsed.rejected))
@@ -86,3 +98,19 @@ class FramesEndpoint(PostEndpoint):
         """
         self._intake.admit_anywhere(Lane.LIVE)
         self._waiting.check(self._waiting.used, n_bytes, self._waiting.total)
+
+
+def declared_backfill(request: Request) -> bool:
+    """Whether the caller asks for the backfill lane, with the header `X-Canfleet-Lane: backfill`.
+
+    Raises:
+        ProblemError: 400, it asks for another.
+    """
+    lane = request.headers.get(b"x-canfleet-lane")
+    if lane is None:
+        return False
+    if lane.lower() != b"backfill":
+        raise ProblemError(
+            bad_request("`X-Canfleet-Lane` can only be `backfill`: other lanes are told from the frames")
+        )
+    return True

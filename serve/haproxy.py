@@ -2,9 +2,9 @@
 
 Serve renders HAProxy's configuration itself. Statistics and metrics listen on every interface, its own
 502, 503 and 504 become a bare 500, a path without an application (none is there while starting) is a 404
-in plain text, and any request id is passed on and echoed; no option changes that. It does let one name
-the binary, so a wrapper stands there that mends the rendered file and becomes HAProxy (the same process,
-since Serve checks its id).
+in plain text, any request id is passed on and echoed, and the client's address is lost; no option changes
+that. It does let one name the binary, so a wrapper stands there that mends the rendered file and becomes
+HAProxy (the same process, since Serve checks its id).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ for argument in "$@"; do
             -e 's|^\\( *bind\\) \\*\\{{0,1\\}}:{stats}$|\\1 127.0.0.1:{stats}|' \\
             -e 's|^\\( *errorfile 50[234]\\) .*$|\\1 {page}|' \\
             -e 's|^\\( *http-request return status\\) 404 content-type text/plain lf-string .*$|\\1 {no_app}|' \\
-            -e '/^frontend http_frontend$/a\\    {request_id}' \\
+            -e '/^frontend http_frontend$/a\\    {request_id}\\n    {address}' \\
             "$argument" || exit 1
     fi
     previous=$argument
@@ -46,6 +46,7 @@ exec {binary} "$@"
 _ONLY_SANE_REQUEST_IDS: Final = (
     f"http-request del-header x-request-id unless {{ req.hdr(x-request-id) -m reg ^{SANE_REQUEST_ID}$ }}"
 )
+_ADDRESS: Final = "http-request set-header x-canfleet-address %[src]"
 _PROBLEM: Final = away("The HTTP API")
 _BODY: Final = _PROBLEM.body("about:blank")
 
@@ -78,6 +79,7 @@ def environment(folder: Path) -> dict[str, str]:
             page=page,
             no_app=no_app,
             request_id=_ONLY_SANE_REQUEST_IDS,
+            address=_ADDRESS,
             binary=shlex.quote(get_haproxy_binary()),
         )
     )

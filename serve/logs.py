@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -21,6 +22,8 @@ from pipeline.errors import BodyError, BodyTooLarge, Overloaded, UnknownContentT
 from pipeline.frames.logs import log_format
 from pipeline.frames.schema import MAX_VEHICLE_ID_CHARACTERS
 from pipeline.frames.validate import ParsedBody, revalidate
+from pipeline.lanes.lane import Lane
+from pipeline.limits.limiter import Caller
 from pipeline.submission import Counts
 from serve.access import Access
 from serve.asgi import PostEndpoint, Request
@@ -29,6 +32,7 @@ from serve.intake import NOTHING, Intake, Origin, add
 from serve.moments import as_datetime, moment
 from serve.platform import IntakePlatform
 from serve.problems import ProblemError, bad_request
+from serve.rate_limits import RateLimits
 
 MAX_LOG_BYTES: Final = 512 << 20
 SPOOLED_BYTES: Final = 2 << 30
@@ -50,12 +54,18 @@ class LogsEndpoint(PostEndpoint):
         """Take logs in for `platform`."""
         super().__init__(ByteBudget(SPOOLED_BYTES))
         self._limits = platform.config.limits
-        self._access = Access(platform)
+        self._rates = RateLimits(platform)
+        self._access = Access(platform, self._rates)
         self._intake = Intake(platform)
 
     async def post(self, request: Request) -> Mapping[str, object]:
-        """Authenticate, spool, read, submit batch by batch."""
-        key = await self._access.authenticate(request.header(b"authorization"), request.header(b"x-api-key"), "ingest")
+        """Authenticate, limit, spool, read, submit batch by batch."""
+        key = await self._access.authenticate(
+            request.header(b"authorization"), request.header(b"x-api-key"), request.address, "ingest"
+        )
+        caller = self._rates.caller(key)
+        request.rate_headers = partial(self._rates.headers, caller)
+        await self._rates.request(caller, backfill=True)
         log = _described(request.query)
         held = request.declared_length(MAX_LOG_BYTES)
         with self.budget.hold(held), TemporaryDirectory(prefix="canfleet-log-") as folder:
@@ -63,20 +73,22 @@ class LogsEndpoint(PostEndpoint):
             await _spool(request, spooled)
             origin = Origin(key.fleet, time.time_ns() // 1000, request.id, request.traceparent)
             skipped = await asyncio.to_thread(_read_apart, spooled, frames, log)
-            return asdict(await self._send(origin, frames)) | {"skipped": skipped}
+            return asdict(await self._send(origin, caller, frames)) | {"skipped": skipped}
 
-    async def _send(self, origin: Origin, frames: Path) -> Counts:
+    async def _send(self, origin: Origin, caller: Caller, frames: Path) -> Counts:
         total = NOTHING
         with pa.memory_map(str(frames)) as source, pa.ipc.open_file(source) as reader:
             for i in range(reader.num_record_batches):
                 batch = reader.get_batch(i)
                 checked = await asyncio.to_thread(revalidate, batch, self._limits, origin.received_at)
-                total = add(total, await self._send_patiently(origin, checked))
+                total = add(total, await self._send_patiently(origin, caller, checked))
         return total
 
-    async def _send_patiently(self, origin: Origin, batch: ParsedBody) -> Counts:
+    async def _send_patiently(self, origin: Origin, caller: Caller, batch: ParsedBody) -> Counts:
         deadline = time.monotonic() + PATIENCE_S
         lane = self._intake.lane(batch.frames, origin.received_at)
+        n = batch.frames.num_rows + batch.rejected.num_rows
+        self._rates.owe_frames(caller, n, backfill=lane is Lane.BACKFILL)
         while True:
             try:
                 return await self._intake.take(origin, lane, batch.frames, batch.rejected)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Coroutine, Iterable
+from collections.abc import Collection, Coroutine, Iterable, Mapping
 from typing import Any, Protocol
 
 from pipeline.clickhouse.client import Warehouse
@@ -67,6 +67,10 @@ class IntakePlatform(Protocol):
 
     async def keys(self, known_version: int) -> tuple[int, list[KeyRecord]] | None:
         """The key records and their version, or None when `known_version` is current."""
+        ...
+
+    async def divide(self, replica: str, asked: Mapping[str, float]) -> tuple[int, dict[str, float]]:
+        """The number of replicas, and the part of each rate limit in `asked` that `replica` may use from now on."""
         ...
 
 

@@ -119,6 +119,12 @@ def unknown_type(detail: str) -> Problem:
     return Problem("unknown-content-type", 415, "Unknown content type", detail)
 
 
+def rate_limited(what: str, wait_s: float) -> Problem:
+    """429: too many requests or frames in too short a time. Nothing of this one was accepted."""
+    detail = f"Too many {what} in too short a time. Nothing of this request was accepted: send it again later."
+    return Problem("rate-limited", 429, "Rate limit", detail, _retry(wait_s))
+
+
 def overloaded(detail: str, retry_after_s: float) -> Problem:
     """503: a bounded queue is full."""
     return Problem("overloaded", 503, "Overloaded", detail, _retry(retry_after_s))

@@ -24,12 +24,14 @@ from serve.intake import Intake
 from serve.live import LiveFeed
 from serve.openapi import document
 from serve.platform import Platform
+from serve.rate_limits import RateLimits
 
 
 def build_query_app(platform: Platform) -> FastAPI:
     """The ASGI application that answers from `platform`."""
     app = FastAPI(title="canfleet", version="1", docs_url=None, redoc_url=None, openapi_url="/openapi.json")
-    app.state.context = Context(platform, Access(platform), LiveFeed(platform), Intake(platform))
+    rates = RateLimits(platform)
+    app.state.context = Context(platform, rates, Access(platform, rates), LiveFeed(platform), Intake(platform))
     for module in (
         vehicle_routes,
         fleet_routes,

@@ -41,16 +41,22 @@ class Bucket:
         for i, gap in enumerate(self._gaps):
             self._full_at[i] = max(self._full_at[i], now) + n * gap
 
-    def remaining(self, now: float) -> list[int]:
-        """Tokens of each window at `now`, 0 where some are owed."""
-        return [
-            max(0, int((reach - max(0.0, full_at - now)) / gap + 1e-9))
-            for full_at, gap, reach in zip(self._full_at, self._gaps, self._reaches, strict=True)
-        ]
+    def tightest(self, now: float) -> tuple[int, float, float]:
+        """The window nearest to its end at `now`: its place, the part of it that is left, and seconds until all is."""
+        nearest, left, full_in = 0, 1.0, 0.0
+        for i, (full_at, reach) in enumerate(zip(self._full_at, self._reaches, strict=True)):
+            if full_at > now and 1 - (full_at - now) / reach < left:
+                nearest, left, full_in = i, 1 - (full_at - now) / reach, full_at - now
+        return nearest, max(0.0, left), full_in
 
     def is_full(self, now: float) -> bool:
         """Whether it is as good as a new one."""
         return all(full_at <= now for full_at in self._full_at)
+
+    @property
+    def share(self) -> float:
+        """The share it was given."""
+        return self._share
 
     def set_share(self, share: float, now: float) -> None:
         """Have another share of the amounts from `now` on; what was taken stays taken."""

@@ -27,6 +27,12 @@ def parse_windows(text: str) -> tuple[Window, ...]:
     return tuple(_window(part) for part in text.split(","))
 
 
+def write_windows(windows: tuple[Window, ...]) -> str:
+    """The text of `windows`, as `parse_windows` reads it."""
+    units = {seconds: unit for unit, seconds in _SECONDS.items()}
+    return ", ".join(f"{window.amount}/{units[window.seconds]}" for window in windows)
+
+
 def _window(part: str) -> Window:
     match = _PART.fullmatch(part)
     if match is None or match[2] not in _SECONDS or int(match[1]) == 0:

@@ -47,7 +47,10 @@ def test_it_allows_and_refuses_what_plain_buckets_do(windows, share, steps):
         wait = bucket.wait_s(n, float(now))
         assert (wait == 0) == all(plain.allows(n) for plain in plains)
         assert wait == pytest.approx(float(max(plain.wait(n) for plain in plains)))
-        assert bucket.remaining(float(now)) == [max(0, int(plain.tokens)) for plain in plains]
+        place, left, full_in = bucket.tightest(float(now))
+        parts = [max(Fraction(0), plain.tokens / plain.most) for plain in plains]
+        assert left == pytest.approx(float(min(parts)))
+        assert full_in == pytest.approx(float(plains[place].wait(1 << 40)))
         assert bucket.is_full(float(now)) == all(plain.tokens == plain.most for plain in plains)
         if wait == 0:
             bucket.take(n, float(now))
@@ -87,10 +90,10 @@ def test_a_smaller_share_keeps_what_was_taken():
     bucket = Bucket([Window(100, 10)])
     bucket.take(60, 0.0)
     bucket.set_share(0.5, 0.0)
-    assert bucket.remaining(0.0) == [0]
+    assert bucket.tightest(0.0)[1] == 0.0
     assert bucket.wait_s(1, 0.0) == pytest.approx((60 + 1 - 50) / 5)
     bucket.set_share(1.0, 0.0)
-    assert bucket.remaining(0.0) == [40]
+    assert bucket.tightest(0.0)[1] == pytest.approx(0.4)
 
 
 def test_windows_as_people_write_them():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pipeline.config import CanfleetConfig
 from pipeline.keys.record import IssuedKey, KeyRecord, Scope
 from pipeline.keys.store import KeyStore
 from pipeline.lanes.lane import Lane
+from pipeline.limits.shares import Shares
 from pipeline.shard.ledger import Tally
 from pipeline.submission import Submission, decode
 from pipeline.types import I32
@@ -58,6 +60,10 @@ class StandIn:
     fail_dead_letters: Exception | None = None
     stored_letters: int | None = 0
     unstored_letters: int = 0
+    fail_divide: Exception | None = None
+    divisions: int = 0
+    shares: Shares = field(default_factory=Shares)
+    now: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
         self.layout = StandInLayout(8, (np.arange(8) % 2).astype(np.int32), 2)
@@ -147,6 +153,12 @@ class StandIn:
             raise self.fail_keys
         version, records = self.store.snapshot()
         return None if version == known_version else (version, records)
+
+    async def divide(self, replica: str, asked: Mapping[str, float]) -> tuple[int, dict[str, float]]:
+        if self.fail_divide:
+            raise self.fail_divide
+        self.divisions += 1
+        return self.shares.divide(replica, asked, self.now())
 
     async def create_key(self, fleet: str, scopes: Iterable[Scope]) -> IssuedKey:
         return self.store.create(fleet, scopes)

@@ -22,6 +22,7 @@ from serve.fleet_routes import merge
 from serve.moments import moment, span
 from serve.problems import ProblemError
 from serve.query import build_query_app
+from serve.rate_limits import RateLimits
 
 NOON = 1_769_860_800_000_000  # 2026-01-31T12:00:00Z
 
@@ -322,12 +323,12 @@ def test_a_key_that_makes_no_sense(ask: Any, wanted: Any) -> None:
 
 def test_a_key_works_at_once_and_guesses_share_one_look(platform: StandIn) -> None:
     async def scenario() -> None:
-        access = Access(platform)
-        await access.identify(None, BOOTSTRAP)
+        access = Access(platform, RateLimits(platform))
+        await access.identify(None, BOOTSTRAP, "a")
         fresh = platform.key("north", "query")
-        assert (await access.identify(None, fresh)).fleet == "north"
+        assert (await access.identify(None, fresh, "a")).fleet == "north"
         before = platform.key_reads
-        guesses = [access.identify(None, f"guess {i}") for i in range(200)]
+        guesses = [access.identify(None, f"guess {i}", f"address {i}") for i in range(200)]
         assert all(isinstance(one, ProblemError) for one in await asyncio.gather(*guesses, return_exceptions=True))
         assert platform.key_reads - before <= 2
 
@@ -336,14 +337,14 @@ def test_a_key_works_at_once_and_guesses_share_one_look(platform: StandIn) -> No
 
 def test_known_keys_go_on_working_while_the_key_store_is_away(platform: StandIn, monkeypatch: Any) -> None:
     async def scenario() -> None:
-        access = Access(platform)
-        await access.identify(None, BOOTSTRAP)
+        access = Access(platform, RateLimits(platform))
+        await access.identify(None, BOOTSTRAP, "a")
         platform.fail_keys = RayActorError()
         access._fresh_at -= 30
-        assert (await access.identify(None, BOOTSTRAP)).fleet == "default"
+        assert (await access.identify(None, BOOTSTRAP, "a")).fleet == "default"
         access._fresh_at -= 60
         with pytest.raises(RayActorError):
-            await access.identify(None, BOOTSTRAP)
+            await access.identify(None, BOOTSTRAP, "a")
 
     asyncio.run(scenario())
 
