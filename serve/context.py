@@ -58,7 +58,7 @@ class _Needs:
         record = await context.access.identify(authorization, api_key, address)
         caller = context.rates.caller(record)
         request.state.rate_headers = partial(context.rates.headers, caller)
-        await context.rates.request(caller, backfill=True)
+        await context.rates.request(caller, "backfill")
         if record.scopes.isdisjoint(self._scopes):
             raise ProblemError(forbidden(self._scopes[-1]))
         return record

@@ -19,7 +19,7 @@ from serve.budget import ByteBudget
 from serve.intake import Intake, Origin
 from serve.platform import IntakePlatform
 from serve.problems import ProblemError, bad_request
-from serve.rate_limits import RateLimits
+from serve.rate_limits import RateLimits, frame_unit
 
 INLINE_BYTES: Final = 256 << 10
 """Plain Arrow bodies up to this size are parsed on the event loop: handing them to a thread costs more."""
@@ -56,7 +56,7 @@ class FramesEndpoint(PostEndpoint):
         backfill = declared_backfill(request)
         caller = self._rates.caller(key)
         request.rate_headers = partial(self._rates.headers, caller)
-        await self._rates.request(caller, backfill=backfill)
+        await self._rates.request(caller, "backfill" if backfill else "frames")
         bound = self._limits.max_body_bytes
         declared = request.declared_length(bound)
         if declared > INLINE_BYTES and b"content-length" in request.headers:
@@ -69,7 +69,7 @@ class FramesEndpoint(PostEndpoint):
             if lane is not Lane.CRITICAL:
                 held.leave_reserve()
             n = parsed.frames.num_rows + parsed.rejected.num_rows
-            await self._rates.frames(caller, n, backfill=lane is Lane.BACKFILL)
+            await self._rates.frames(caller, n, frame_unit(lane))
             origin = Origin(key.fleet, received_at, request.id, request.traceparent)
             try:
                 return asdict(await self._intake.take(origin, lane, parsed.frames, parsed.rejected))

@@ -22,7 +22,6 @@ from pipeline.errors import BodyError, BodyTooLarge, Overloaded, UnknownContentT
 from pipeline.frames.logs import log_format
 from pipeline.frames.schema import MAX_VEHICLE_ID_CHARACTERS
 from pipeline.frames.validate import ParsedBody, revalidate
-from pipeline.lanes.lane import Lane
 from pipeline.limits.limiter import Caller
 from pipeline.submission import Counts
 from serve.access import Access
@@ -32,7 +31,7 @@ from serve.intake import NOTHING, Intake, Origin, add
 from serve.moments import as_datetime, moment
 from serve.platform import IntakePlatform
 from serve.problems import ProblemError, bad_request
-from serve.rate_limits import RateLimits
+from serve.rate_limits import RateLimits, frame_unit
 
 MAX_LOG_BYTES: Final = 512 << 20
 SPOOLED_BYTES: Final = 2 << 30
@@ -65,7 +64,7 @@ class LogsEndpoint(PostEndpoint):
         )
         caller = self._rates.caller(key)
         request.rate_headers = partial(self._rates.headers, caller)
-        await self._rates.request(caller, backfill=True)
+        await self._rates.request(caller, "backfill")
         log = _described(request.query)
         held = request.declared_length(MAX_LOG_BYTES)
         with self.budget.hold(held), TemporaryDirectory(prefix="canfleet-log-") as folder:
@@ -88,7 +87,7 @@ class LogsEndpoint(PostEndpoint):
         deadline = time.monotonic() + PATIENCE_S
         lane = self._intake.lane(batch.frames, origin.received_at)
         n = batch.frames.num_rows + batch.rejected.num_rows
-        self._rates.owe_frames(caller, n, backfill=lane is Lane.BACKFILL)
+        self._rates.owe_frames(caller, n, frame_unit(lane))
         while True:
             try:
                 return await self._intake.take(origin, lane, batch.frames, batch.rejected)

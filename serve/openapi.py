@@ -37,6 +37,13 @@ _TITLES: Final = {
     "500": "A fault of canfleet; the request id leads to the log.",
     "503": "Overload, or a part is away; `Retry-After` says when. Nothing of the request was accepted.",
 }
+_RATE_HEADERS: Final = {
+    name: {"description": f"{meaning} (draft-ietf-httpapi-ratelimit-headers-10)", "schema": {"type": "string"}}
+    for name, meaning in {
+        "RateLimit-Policy": "The limits of this key and its fleet; absent where there are none.",
+        "RateLimit": "What is left of the one nearest to its end.",
+    }.items()
+}
 _OPEN: Final = {"/healthz", "/readyz"}
 
 
@@ -60,7 +67,7 @@ def _finish(path: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     # FastAPI's 422 is what the API answers with 400.
     responses.pop("422", None)
-    usual = ["500", "503"] if path in _OPEN else ["400", "401", "403", "500", "503"]
+    usual = ["500", "503"] if path in _OPEN else ["400", "401", "403", "429", "500", "503"]
     for status in [*usual, *(["404"] if "{" in path else [])]:
         responses.setdefault(status, {"description": _TITLES[status]})
     for status, response in responses.items():
@@ -70,6 +77,8 @@ def _finish(path: str, operation: dict[str, Any]) -> None:
             if status in ("429", "503"):
                 seconds = {"description": "Seconds.", "schema": {"type": "integer"}}
                 response["headers"] = {"Retry-After": seconds}
+        if path not in _OPEN and status in ("200", "202", "429"):
+            response.setdefault("headers", {}).update(_RATE_HEADERS)
 
 
 def _frames() -> dict[str, Any]:
@@ -88,11 +97,17 @@ def _frames() -> dict[str, Any]:
         "application/json": {"schema": {"type": "array", "items": item}, "example": [_FRAME]},
     }
     encoding = _parameter("Content-Encoding", "header", "gzip or zstd.", required=False)
+    lane = _parameter(
+        "X-Canfleet-Lane",
+        "header",
+        "`backfill` for old data: counted apart from live frames, made durable after them.",
+        required=False,
+    )
     return {
         "post": _post(
             "ingest",
             "Send frames. 202 means that every one of them is durable, a proven duplicate, or in the dead letters.",
-            [encoding],
+            [encoding, lane],
             body,
             {"schema": {"$ref": "#/components/schemas/FrameCounts"}, "example": _counts(5000, 4998, 1, 1)},
         )

@@ -6,12 +6,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv6Address, ip_address
-from typing import Final
+from typing import Final, Protocol
 from uuid import uuid4
 
 from pipeline.keys.record import KeyRecord
+from pipeline.lanes.lane import Lane
 from pipeline.limits.limiter import Caller, Limiter
+from pipeline.limits.settings import FrameUnit
 from serve.platform import IntakePlatform
 from serve.problems import ProblemError, rate_limited
 
@@ -22,6 +25,16 @@ MIN_SPEAK_S: Final = 0.05
 FORGET_S: Final = 10.0
 _OTHERS: Final = 2
 """The replicas beside the gateways that take frames in: those of logs, and of queries."""
+
+
+class _Ask(Protocol):
+    def __call__(self, *, now: float, again: bool = ...) -> float: ...
+
+
+def frame_unit(lane: Lane) -> FrameUnit:
+    """What frames of `lane` count as."""
+    return "backfill" if lane is Lane.BACKFILL else "frames"
+
 
 _log: Final = logging.getLogger("canfleet.serve")
 
@@ -39,6 +52,7 @@ class RateLimits:
         self._limiter = Limiter(platform.config.rate_limits, platform.config.server.gateways + _OTHERS)
         self._name = uuid4().hex
         self._spoke_at = -1.0
+        self._speak_at = 0.0
         self._forgot_at = clock()
         self._lock = asyncio.Lock()
         self._speaking: asyncio.Task[None] | None = None
@@ -47,33 +61,33 @@ class RateLimits:
         """Whose limits hold for requests with `key`."""
         return self._limiter.of_key(key.id, key.fleet)
 
-    async def request(self, caller: Caller, *, backfill: bool = False) -> None:
-        """Let a request in.
+    async def request(self, caller: Caller, unit: FrameUnit) -> None:
+        """Let a request in, whose frames will count as `unit`.
 
         Raises:
             ProblemError: 429, nothing of it was accepted.
         """
         if caller.all:
-            limiter = self._limiter
-            await self._ask(
-                caller, lambda now, again: limiter.ask(caller, now, backfill=backfill, again=again), "requests"
-            )
+            now = self._clock()
+            wait = self._limiter.ask(caller, now, unit)
+            if wait > 0 or now >= self._speak_at:
+                await self._decide(caller, wait, now, partial(self._limiter.ask, caller, unit=unit), "requests")
 
-    async def frames(self, caller: Caller, n: int, *, backfill: bool) -> None:
+    async def frames(self, caller: Caller, n: int, unit: FrameUnit) -> None:
         """Let the `n` frames in of a request that was let in.
 
         Raises:
             ProblemError: 429, nothing of it was accepted.
         """
-        if caller.frames_of(backfill=backfill):
-            limiter = self._limiter
-            await self._ask(
-                caller, lambda now, again: limiter.ask_frames(caller, n, now, backfill=backfill, again=again), "frames"
-            )
+        if caller.levels[unit]:
+            now = self._clock()
+            wait = self._limiter.ask_frames(caller, n, now, unit)
+            if wait > 0:
+                await self._decide(caller, wait, now, partial(self._limiter.ask_frames, caller, n, unit=unit), "frames")
 
-    def owe_frames(self, caller: Caller, n: int, *, backfill: bool) -> None:
+    def owe_frames(self, caller: Caller, n: int, unit: FrameUnit) -> None:
         """Count frames that are let in anyway."""
-        self._limiter.owe_frames(caller, n, self._clock(), backfill=backfill)
+        self._limiter.owe_frames(caller, n, self._clock(), unit)
 
     async def stranger(self, address: str) -> None:
         """Let somebody without a valid key at `address` be told so.
@@ -83,9 +97,9 @@ class RateLimits:
         """
         caller = self._limiter.of_address(_network(address))
         if caller.all:
-            await self._ask(
-                caller, lambda now, again: self._limiter.ask(caller, now, again=again), "requests without a valid key"
-            )
+            now = self._clock()
+            wait = self._limiter.ask(caller, now)
+            await self._decide(caller, wait, now, partial(self._limiter.ask, caller), "requests without a valid key")
 
     def headers(self, caller: Caller) -> list[tuple[bytes, bytes]]:
         """`RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10), where there are limits."""
@@ -94,15 +108,15 @@ class RateLimits:
         left = self._limiter.left(caller, self._clock())
         return [(b"ratelimit-policy", caller.policy.encode()), (b"ratelimit", left.encode())]
 
-    async def _ask(self, caller: Caller, ask: Callable[[float, bool], float], what: str) -> None:
-        now = self._clock()
-        if self._spoke_at < 0:  # never: a replica that knows of no other has more than its first share
-            await self._speak(now)
-        wait = ask(now, False)
+    async def _decide(self, caller: Caller, wait: float, now: float, ask: _Ask, what: str) -> None:
+        """Refuse what has to wait, but not before asking for news; and ask for news behind the others."""
         if wait > 0 and now - self._spoke_at >= MIN_SPEAK_S and any(limit.bucket.share < 1 for limit in caller.all):
             await self._speak(now)
-            wait = ask(self._clock(), True)
-        elif now - self._spoke_at >= SPEAK_S and (self._speaking is None or self._speaking.done()):
+            wait = ask(now=self._clock(), again=True)
+        elif self._spoke_at < 0:
+            # The first: without news it would take the smallest of shares for all there is.
+            await self._speak(now)
+        elif now >= self._speak_at and (self._speaking is None or self._speaking.done()):
             self._speaking = asyncio.create_task(self._speak(now))
         if wait > 0:
             raise ProblemError(rate_limited(what, wait))
@@ -113,6 +127,7 @@ class RateLimits:
             if self._spoke_at >= wanted:
                 return
             self._spoke_at = now = self._clock()
+            self._speak_at = now + SPEAK_S
             try:
                 replicas, shares = await self._platform.divide(self._name, self._limiter.demand())
             except Exception as error:  # noqa: BLE001 (limits go on holding with the shares as they are)

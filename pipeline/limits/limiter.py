@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from math import ceil
+from typing import Final
 from weakref import WeakValueDictionary
 
-from pipeline.limits.bucket import Bucket
-from pipeline.limits.settings import Rate, RateLimitSettings
+from pipeline.limits.bucket import Bucket, Level, take, tightest, wait_s
+from pipeline.limits.settings import UNITS, FrameUnit, Rate, RateLimitSettings, Unit
 from pipeline.limits.shares import LEASE_S, first_share
-
-Unit: TypeAlias = Literal["requests", "frames", "backfill"]
 
 
 @dataclass(slots=True, weakref_slot=True)
 class Limit:
-    """One bucket of somebody, and what it was asked for since the replicas last spoke about it."""
+    """One bucket of somebody, and when this replica was last told its share of it."""
 
     name: str
     policies: list[str]
     """The names of its windows, as the headers have them."""
     rate: Rate
     bucket: Bucket
-    asked: int = 0
     told_at: float = float("-inf")
 
 
@@ -31,28 +29,41 @@ class Limit:
 class Caller:
     """One key, with its own limits and those of its fleet; or an address, with one limit."""
 
-    requests: list[Limit]
-    frames: list[Limit]
-    backfill: list[Limit]
+    limits: dict[Unit, list[Limit]]
     policy: str = field(init=False)
     """The header `RateLimit-Policy`, empty where nothing is limited."""
+    all: list[Limit] = field(init=False)
+    all_levels: list[Level] = field(init=False)
+    policies: list[tuple[str, int]] = field(init=False)
+    """Name and amount of each window, as in `all_levels`."""
+    levels: dict[Unit, list[Level]] = field(init=False)
+    """Of all buckets of a kind, since asking them together is what each request pays for."""
+    asked: dict[Unit, int] = field(init=False)
+    """What came since the replicas last spoke."""
+    empty_until: float = 0.0
+    """Until when it may be that not one frame is left."""
     usual_frames: int = 1
     """Frames of its last request: what one that is refused unread is taken to have had."""
-    all: list[Limit] = field(init=False)
 
     def __post_init__(self) -> None:
         """Gather all kinds."""
-        self.all = self.requests + self.frames + self.backfill
+        self.all = [limit for limits in self.limits.values() for limit in limits]
+        self.all_levels = [level for limit in self.all for level in limit.bucket.levels]
+        self.policies = [
+            (policy, window.amount)
+            for limit in self.all
+            for policy, window in zip(limit.policies, limit.rate, strict=True)
+        ]
+        self.levels = {
+            unit: [level for limit in limits for level in limit.bucket.levels] for unit, limits in self.limits.items()
+        }
+        self.asked = dict.fromkeys(self.limits, 0)
         self.policy = ", ".join(
-            f'"{policy}";q={window.amount};w={window.seconds}' + ("" if limits is self.requests else ';qu="frames"')
-            for limits in (self.requests, self.frames, self.backfill)
+            f'"{policy}";q={window.amount};w={window.seconds}' + ("" if unit == "requests" else ';qu="frames"')
+            for unit, limits in self.limits.items()
             for limit in limits
             for policy, window in zip(limit.policies, limit.rate, strict=True)
         )
-
-    def frames_of(self, *, backfill: bool) -> list[Limit]:
-        """The limits that frames count against."""
-        return self.backfill if backfill else self.frames
 
 
 class Limiter:
@@ -76,9 +87,10 @@ class Limiter:
             key, shared = self._settings.key, self._settings.of_fleet(fleet)
             own, all_keys = ("key", key_id), ("fleet", fleet)
             caller = Caller(
-                self._some(own, "requests", key.requests) + self._some(all_keys, "requests", shared.requests),
-                self._some(own, "frames", key.frames) + self._some(all_keys, "frames", shared.frames),
-                self._some(own, "backfill", key.backfill) + self._some(all_keys, "backfill", shared.backfill),
+                {
+                    unit: self._some(own, unit, key.of(unit)) + self._some(all_keys, unit, shared.of(unit))
+                    for unit in UNITS
+                }
             )
             self._remember(self._keys, key_id, caller)
         return caller
@@ -87,71 +99,70 @@ class Limiter:
         """The callers without a key at `address`."""
         caller = self._addresses.get(address)
         if caller is None:
-            caller = Caller(self._some(("address", address), "requests", self._settings.unauthenticated), [], [])
+            bounds = self._some(("address", address), "requests", self._settings.unauthenticated)
+            caller = Caller({"requests": bounds, "frames": [], "backfill": []})
             self._remember(self._addresses, address, caller)
         return caller
 
-    def ask(self, caller: Caller, now: float, *, backfill: bool = False, again: bool = False) -> float:
-        """Take one request from its limits at `now`; 0, or the seconds after which it may come again.
+    def ask(self, caller: Caller, now: float, unit: FrameUnit = "frames", *, again: bool = False) -> float:
+        """Take one request, whose frames will count as `unit`; 0, or the seconds after which it may come again.
 
-        It is refused, too, where not one frame is left: whatever is in it could not be taken in. One that is asked
-        for `again`, after news of a share, counts once as demand.
+        It is refused, too, where not one frame was left when the last request came: whatever is in it could not be
+        taken in. One that is asked for `again`, after news of a share, counts once as demand.
         """
-        frames = caller.frames_of(backfill=backfill)
-        wait = 0.0
-        for limit in caller.requests:
-            wait = max(wait, limit.bucket.wait_s(1, now))
-        for limit in frames:
-            wait = max(wait, limit.bucket.wait_s(1, now))
+        levels = caller.levels["requests"]
+        wait = wait_s(levels, 1, now)
+        if caller.empty_until > now:
+            wait = max(wait, wait_s(caller.levels[unit], 1, now))
         if not again:
-            _count(caller.requests, 1)
-            if wait > 0:
-                _count(frames, caller.usual_frames)
-        if wait == 0:
-            _take(caller.requests, 1, now)
-        return wait
+            caller.asked["requests"] += 1
+        if wait > 0:
+            if not again:
+                caller.asked[unit] += caller.usual_frames
+            return wait
+        take(levels, 1, now)
+        return 0.0
 
-    def ask_frames(self, caller: Caller, n: int, now: float, *, backfill: bool = False, again: bool = False) -> float:
+    def ask_frames(self, caller: Caller, n: int, now: float, unit: FrameUnit, *, again: bool = False) -> float:
         """Take `n` frames of a request that `ask` let in; 0, or the seconds after which it may come again."""
-        frames = caller.frames_of(backfill=backfill)
-        wait = 0.0
-        for limit in frames:
-            wait = max(wait, limit.bucket.wait_s(n, now))
+        levels = caller.levels[unit]
         if not again:
             caller.usual_frames = n
-            _count(frames, n)
-        if wait == 0:
-            _take(frames, n, now)
-        return wait
+            caller.asked[unit] += n
+        wait = wait_s(levels, n, now)
+        if wait > 0:
+            caller.empty_until = now + wait
+            return wait
+        take(levels, n, now)
+        return 0.0
 
-    def owe_frames(self, caller: Caller, n: int, now: float, *, backfill: bool = False) -> None:
+    def owe_frames(self, caller: Caller, n: int, now: float, unit: FrameUnit) -> None:
         """Take `n` frames of a request that is half done, whether or not they are there: the next one waits."""
-        frames = caller.frames_of(backfill=backfill)
-        _count(frames, n)
-        _take(frames, n, now)
+        caller.asked[unit] += n
+        take(caller.levels[unit], n, now)
+        caller.empty_until = now + wait_s(caller.levels[unit], 1, now)
 
     def left(self, caller: Caller, now: float) -> str:
         """The header `RateLimit`: of all policies the one that is nearest to its end; empty where there is none.
 
         A replica knows its own bucket, so what is left is what would be left if it went alike in all of them.
         """
-        tightest: tuple[float, Limit, int, float] | None = None
-        for limit in caller.all:
-            place, left, full_in = limit.bucket.tightest(now)
-            if tightest is None or left < tightest[0]:
-                tightest = left, limit, place, full_in
-        if tightest is None:
+        if not caller.all:
             return ""
-        left, limit, place, full_in = tightest
-        return f'"{limit.policies[place]}";r={int(left * limit.rate[place].amount + 1e-9)};t={-int(-full_in // 1)}'
+        place, left, full_in = tightest(caller.all_levels, now)
+        policy, amount = caller.policies[place]
+        return f'"{policy}";r={int(left * amount + 1e-9)};t={ceil(full_in)}'
 
     def demand(self) -> dict[str, float]:
-        """What limits were asked for since the last call, by name; those alone that were."""
-        asked = {}
-        for name, limit in self._limits.items():
-            if limit.asked:
-                asked[name] = float(limit.asked)
-                limit.asked = 0
+        """What limits were asked for since the last call, by name; those alone that were. O(callers)."""
+        asked: dict[str, float] = {}
+        for known in (self._keys, self._addresses):
+            for caller in known.values():
+                for unit, n in caller.asked.items():
+                    if n:
+                        caller.asked[unit] = 0
+                        for limit in caller.limits[unit]:
+                            asked[limit.name] = asked.get(limit.name, 0.0) + n
         return asked
 
     def tell(self, replicas: int, shares: Mapping[str, float], now: float) -> None:
@@ -170,7 +181,7 @@ class Limiter:
     def forget(self, now: float) -> int:
         """Forget callers whose buckets are full at `now` and asked for nothing; how many are left. O(callers)."""
         for known in (self._keys, self._addresses):
-            for name in [name for name, caller in known.items() if _idle(caller.all, now)]:
+            for name in [name for name, caller in known.items() if _idle(caller, now)]:
                 del known[name]
         return len(self._keys) + len(self._addresses)
 
@@ -192,15 +203,5 @@ class Limiter:
         return [limit]
 
 
-def _count(limits: Iterable[Limit], n: int) -> None:
-    for limit in limits:
-        limit.asked += n
-
-
-def _take(limits: Iterable[Limit], n: int, now: float) -> None:
-    for limit in limits:
-        limit.bucket.take(n, now)
-
-
-def _idle(limits: Iterable[Limit], now: float) -> bool:
-    return all(not limit.asked and limit.bucket.is_full(now) for limit in limits)
+def _idle(caller: Caller, now: float) -> bool:
+    return not any(caller.asked.values()) and all(limit.bucket.is_full(now) for limit in caller.all)

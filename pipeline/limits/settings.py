@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 
 from pipeline.limits.window import Window, parse_windows, write_windows
+
+FrameUnit: TypeAlias = Literal["frames", "backfill"]
+Unit: TypeAlias = Literal["requests"] | FrameUnit
+"""What is counted; `frames` are live and critical ones."""
+UNITS: Final[tuple[Unit, ...]] = ("requests", "frames", "backfill")
 
 
 def _windows(given: object) -> tuple[Window, ...]:
@@ -34,6 +39,18 @@ class RateSettings(_Section):
     """Live and critical frames."""
     backfill: Rate = ()
     """Frames of the backfill lane, which count here instead: a day of logs takes nothing from live data."""
+
+    def of(self, unit: Unit) -> Rate:
+        """The bounds in `unit`."""
+        match unit:
+            case "requests":
+                return self.requests
+            case "frames":
+                return self.frames
+            case "backfill":
+                return self.backfill
+            case _:
+                assert_never(unit)
 
 
 class RateLimitSettings(_Section):

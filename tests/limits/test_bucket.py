@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.limits.bucket import Bucket
+from pipeline.limits.bucket import Bucket, take, tightest, wait_s
 from pipeline.limits.window import Window, parse_windows
 
 # Powers of two, so that floats are exact and the model decides each case as the bucket must.
@@ -44,16 +44,16 @@ def test_it_allows_and_refuses_what_plain_buckets_do(windows, share, steps):
         now += Fraction(pause, 64)
         for plain in plains:
             plain.pass_time(Fraction(pause, 64))
-        wait = bucket.wait_s(n, float(now))
+        wait = wait_s(bucket.levels, n, float(now))
         assert (wait == 0) == all(plain.allows(n) for plain in plains)
         assert wait == pytest.approx(float(max(plain.wait(n) for plain in plains)))
-        place, left, full_in = bucket.tightest(float(now))
+        place, left, full_in = tightest(bucket.levels, float(now))
         parts = [max(Fraction(0), plain.tokens / plain.most) for plain in plains]
         assert left == pytest.approx(float(min(parts)))
         assert full_in == pytest.approx(float(plains[place].wait(1 << 40)))
         assert bucket.is_full(float(now)) == all(plain.tokens == plain.most for plain in plains)
         if wait == 0:
-            bucket.take(n, float(now))
+            take(bucket.levels, n, float(now))
             for plain in plains:
                 plain.tokens -= n
 
@@ -63,11 +63,11 @@ def test_what_waits_as_long_as_it_was_told_gets_through(windows, steps):
     bucket, now = Bucket(windows), 0.0
     for pause, n in steps:
         now += pause / 64
-        wait = bucket.wait_s(n, now)
-        assert bucket.wait_s(n, now + wait) == pytest.approx(0, abs=1e-9)
+        wait = wait_s(bucket.levels, n, now)
+        assert wait_s(bucket.levels, n, now + wait) == pytest.approx(0, abs=1e-9)
         now += wait + 1e-9
-        assert bucket.wait_s(n, now) == 0
-        bucket.take(n, now)
+        assert wait_s(bucket.levels, n, now) == 0
+        take(bucket.levels, n, now)
 
 
 @given(st.builds(Window, AMOUNTS, SECONDS), STEPS)
@@ -76,8 +76,8 @@ def test_no_stretch_of_time_takes_more_than_a_burst_and_its_rate(window, steps):
     for pause, wanted in steps:
         now += pause / 64
         n = min(wanted, window.amount)
-        if bucket.wait_s(n, now) == 0:
-            bucket.take(n, now)
+        if wait_s(bucket.levels, n, now) == 0:
+            take(bucket.levels, n, now)
             taken.append((now, n))
     for i, (start, _) in enumerate(taken):
         total = 0
@@ -88,12 +88,12 @@ def test_no_stretch_of_time_takes_more_than_a_burst_and_its_rate(window, steps):
 
 def test_a_smaller_share_keeps_what_was_taken():
     bucket = Bucket([Window(100, 10)])
-    bucket.take(60, 0.0)
+    take(bucket.levels, 60, 0.0)
     bucket.set_share(0.5, 0.0)
-    assert bucket.tightest(0.0)[1] == 0.0
-    assert bucket.wait_s(1, 0.0) == pytest.approx((60 + 1 - 50) / 5)
+    assert tightest(bucket.levels, 0.0)[1] == 0.0
+    assert wait_s(bucket.levels, 1, 0.0) == pytest.approx((60 + 1 - 50) / 5)
     bucket.set_share(1.0, 0.0)
-    assert bucket.tightest(0.0)[1] == pytest.approx(0.4)
+    assert tightest(bucket.levels, 0.0)[1] == pytest.approx(0.4)
 
 
 def test_windows_as_people_write_them():

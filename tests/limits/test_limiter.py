@@ -27,19 +27,21 @@ def test_a_refused_request_takes_nothing():
     limits = limiter(key={"requests": "1/s, 100/min", "frames": "10/s"})
     caller = limits.of_key("a", "north")
     assert limits.ask(caller, 0.0) == 0
-    assert limits.ask_frames(caller, 8, 0.0) == 0
+    assert limits.ask_frames(caller, 8, 0.0, "frames") == 0
     for _ in range(50):
         assert limits.ask(caller, 0.5) > 0
-        assert limits.ask_frames(caller, 8, 0.5) > 0
+        assert limits.ask_frames(caller, 8, 0.5, "frames") > 0
     assert limits.ask(caller, 1.0) == 0
-    assert limits.ask_frames(caller, 8, 1.0) == 0
+    assert limits.ask_frames(caller, 8, 1.0, "frames") == 0
 
 
 def test_a_request_is_refused_unread_where_not_one_frame_is_left():
     limits = limiter(key={"frames": "100/s"})
     caller = limits.of_key("a", "north")
     assert limits.ask(caller, 0.0) == 0
-    assert limits.ask_frames(caller, 1000, 0.0) == 0  # more than there is, of a full bucket: owed
+    assert limits.ask_frames(caller, 1000, 0.0, "frames") == 0  # more than there is, of a full bucket: owed
+    assert limits.ask(caller, 0.0) == 0  # nobody has looked yet
+    assert limits.ask_frames(caller, 5, 0.0, "frames") > 9
     wait = limits.ask(caller, 0.0)
     assert wait > 9
     assert limits.ask(caller, wait + 1e-6) == 0
@@ -48,10 +50,10 @@ def test_a_request_is_refused_unread_where_not_one_frame_is_left():
 def test_backfill_counts_apart():
     limits = limiter(key={"frames": "10/s", "backfill": "100/s"})
     caller = limits.of_key("a", "north")
-    limits.owe_frames(caller, 1000, 0.0, backfill=True)
+    limits.owe_frames(caller, 1000, 0.0, "backfill")
     assert limits.ask(caller, 0.0) == 0
-    assert limits.ask_frames(caller, 10, 0.0) == 0
-    assert limits.ask(caller, 0.0, backfill=True) > 8
+    assert limits.ask_frames(caller, 10, 0.0, "frames") == 0
+    assert limits.ask(caller, 0.0, "backfill") > 8
 
 
 def test_fleets_can_have_limits_of_their_own():
@@ -69,7 +71,7 @@ def test_the_headers_name_all_policies_and_the_one_nearest_to_its_end():
     for _ in range(4):
         limits.ask(caller, 0.0)
     assert limits.left(caller, 0.0) == '"key-requests-1s";r=6;t=1'
-    limits.ask_frames(caller, 40, 0.0)
+    limits.ask_frames(caller, 40, 0.0, "frames")
     assert limits.left(caller, 0.0) == '"key-frames-1s";r=10;t=1'
     assert limiter().of_key("a", "north").policy == ""
     assert limiter().left(limiter().of_key("a", "north"), 0.0) == ""
@@ -88,7 +90,7 @@ def test_demand_counts_what_was_refused_and_each_request_once():
     limits = limiter(key={"requests": "1/s", "frames": "10/s"})
     caller = limits.of_key("a", "north")
     limits.ask(caller, 0.0)
-    limits.ask_frames(caller, 4, 0.0)
+    limits.ask_frames(caller, 4, 0.0, "frames")
     assert limits.demand() == {"key:a:requests": 1, "key:a:frames": 4}
     assert limits.demand() == {}
     limits.ask(caller, 0.0)
@@ -101,9 +103,9 @@ def test_a_share_ends_with_its_lease():
     caller = limits.of_key("a", "north")
     limits.tell(3, {"key:a:requests": 0.8}, 0.0)
     limits.tell(3, {}, LEASE_S - 0.1)
-    assert caller.requests[0].bucket.share == 0.8
+    assert caller.limits["requests"][0].bucket.share == 0.8
     limits.tell(3, {}, LEASE_S)
-    assert caller.requests[0].bucket.share < 0.05
+    assert caller.limits["requests"][0].bucket.share < 0.05
 
 
 def test_memory_is_bounded_and_strangers_displace_no_key():

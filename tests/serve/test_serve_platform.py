@@ -128,3 +128,18 @@ def test_haproxy_and_gateway_have_room_for_descriptors_before_connections_come(r
                 sizes[name] = int(re.search(r"FDSize:\s+(\d+)", status)[1])  # type: ignore[index]
     assert len(sizes) == 2
     assert min(sizes.values()) >= min(8192, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+
+
+def test_guesses_are_counted_by_the_address_that_haproxy_saw(running, http):
+    with httpx.Client(
+        base_url=running["url"], timeout=30, transport=httpx.HTTPTransport(local_address="127.0.0.9")
+    ) as guesser:
+        # Each pretends to be somebody else.
+        answers = [
+            guesser.post("/v1/frames", headers={**bearer(f"guess {i}"), "X-Canfleet-Address": f"192.0.2.{i}"})
+            for i in range(20)
+        ]
+    assert answers[0].status_code == 401
+    problem = check_problem(answers[-1], 429, "rate-limited")
+    assert "without a valid key" in problem["detail"]
+    assert http.post("/v1/frames", headers=bearer("a guess from elsewhere")).status_code == 401

@@ -134,8 +134,8 @@ class Replicas:
         rates = self.replicas[replica]
         caller = rates.caller(self.key)
         try:
-            await rates.request(caller)
-            await rates.frames(caller, n, backfill=False)
+            await rates.request(caller, "frames")
+            await rates.frames(caller, n, "frames")
         except ProblemError:
             return 0
         await asyncio.sleep(0)
