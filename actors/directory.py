@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import Final
 
 from actors.layout import Layout, fixed_layout
 from pipeline.config import CanfleetConfig
 from pipeline.keys.record import IssuedKey, KeyRecord, Scope
 from pipeline.keys.store import KeyStore
 from pipeline.limits.shares import Shares
+
+_WRITE_USES_S: Final = 60.0
 
 
 class DirectoryActor:
@@ -20,6 +23,8 @@ class DirectoryActor:
         self._config = config
         self._layout = fixed_layout(config)
         self._keys = KeyStore(config.data_dir / "keys.sqlite")
+        self._used: dict[str, int] = {}
+        self._wrote_uses_at = 0.0
         self._shares = Shares()
         if bootstrap_key:
             self._keys.bootstrap(bootstrap_key)
@@ -34,12 +39,25 @@ class DirectoryActor:
             return None
         return self._keys.snapshot()
 
-    def create_key(self, fleet: str, scopes: list[Scope]) -> IssuedKey:
+    def create_key(self, fleet: str, scopes: list[Scope], expires_at: int | None, vehicles: list[str]) -> IssuedKey:
         """Make a key."""
-        return self._keys.create(fleet, scopes)
+        return self._keys.create(fleet, scopes, expires_at, vehicles)
+
+    def note_uses(self, used: Mapping[str, int]) -> None:
+        """Remember when keys (by id) were last used (µs); on disk within a minute, or when somebody asks."""
+        for key_id, moment in used.items():
+            self._used[key_id] = max(moment, self._used.get(key_id, 0))
+        if time.monotonic() - self._wrote_uses_at >= _WRITE_USES_S:
+            self._write_uses()
+
+    def _write_uses(self) -> None:
+        used, self._used = self._used, {}
+        self._wrote_uses_at = time.monotonic()
+        self._keys.touch(used)
 
     def list_keys(self, fleet: str | None) -> list[KeyRecord]:
         """Keys of one fleet, or of all."""
+        self._write_uses()
         return self._keys.records(fleet)
 
     def revoke_key(self, key_id: str) -> KeyRecord | None:

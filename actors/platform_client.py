@@ -201,9 +201,16 @@ class PlatformClient:
         """Key records and their version; None when `known_version` is current."""
         return await _answer("directory", self._directory.keys.remote(known_version))
 
-    async def create_key(self, fleet: str, scopes: Iterable[Scope]) -> IssuedKey:
+    async def note_uses(self, used: Mapping[str, int]) -> None:
+        """Tell when keys (by id) were last used (µs)."""
+        await _answer("directory", self._directory.note_uses.remote(dict(used)))
+
+    async def create_key(
+        self, fleet: str, scopes: Iterable[Scope], expires_at: int | None = None, vehicles: Iterable[str] = ()
+    ) -> IssuedKey:
         """Make a key."""
-        return await _answer("directory", self._directory.create_key.remote(fleet, list(scopes)))
+        call = self._directory.create_key.remote(fleet, list(scopes), expires_at, list(vehicles))
+        return await _answer("directory", call)
 
     async def list_keys(self, fleet: str | None) -> list[KeyRecord]:
         """Keys of one fleet, or of all."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterable
 from typing import Final
 
 from pipeline.keys.record import KeyRecord, Scope
 from pipeline.keys.ring import KeyRing
 from serve.platform import IntakePlatform
-from serve.problems import ProblemError, forbidden, unauthenticated
+from serve.problems import ProblemError, forbidden, other_vehicle, unauthenticated
 from serve.rate_limits import RateLimits
 
 _log: Final = logging.getLogger("canfleet.serve")
@@ -23,6 +24,9 @@ STALE_S: Final = 60.0
 """How long the known keys go on working while the key store is away."""
 MIN_REFRESH_S: Final = 0.05
 """Refreshes are at least this far apart, so that guessing keys costs the platform nothing."""
+
+TELL_USES_S: Final = 5.0
+"""How long uses of keys are gathered before the store is told of them."""
 
 
 class Access:
@@ -37,6 +41,8 @@ class Access:
         self._fresh_at = float("-inf")
         self._lock = asyncio.Lock()
         self._refreshing: asyncio.Task[None] | None = None
+        self._used: dict[str, int] = {}
+        self._telling: asyncio.Task[None] | None = None
 
     async def authenticate(
         self, authorization: str | None, api_key: str | None, address: str, scope: Scope
@@ -71,7 +77,21 @@ class Access:
             record = self._ring.verify(presented, time.time_ns() // 1000)
         if record is None:
             raise ProblemError(unauthenticated())
+        self._note_use(record.id)
         return record
+
+    def _note_use(self, key_id: str) -> None:
+        self._used[key_id] = time.time_ns() // 1000
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._tell_uses())
+
+    async def _tell_uses(self) -> None:
+        await asyncio.sleep(TELL_USES_S)
+        used, self._used = self._used, {}
+        try:
+            await self._platform.note_uses(used)
+        except Exception as error:  # noqa: BLE001 (it is told again with the next use)
+            _log.warning("when keys were last used is not noted: %s", error)
 
     async def _keep_fresh(self) -> None:
         now = time.monotonic()
@@ -107,6 +127,17 @@ class Access:
             if news is not None:
                 self._version, records = news
                 self._ring = KeyRing(records)
+
+
+def check_vehicles(key: KeyRecord, vehicle_ids: Iterable[str]) -> None:
+    """Refuse a request with frames of a vehicle that `key` is not bound to.
+
+    Raises:
+        ProblemError: 403.
+    """
+    foreign = key.foreign_vehicle(vehicle_ids)
+    if foreign is not None:
+        raise ProblemError(other_vehicle(foreign))
 
 
 def _bearer(authorization: str) -> str | None:

@@ -13,7 +13,7 @@ from pipeline.errors import Overloaded
 from pipeline.frames.body import ARROW, ParsedBody, read_body
 from pipeline.lanes.lane import Lane
 from pipeline.priority import background_pool
-from serve.access import Access
+from serve.access import Access, check_vehicles
 from serve.asgi import PostEndpoint, Request
 from serve.budget import ByteBudget
 from serve.intake import Intake, Origin
@@ -68,6 +68,8 @@ class FramesEndpoint(PostEndpoint):
             lane = Lane.BACKFILL if backfill else self._intake.lane(parsed.frames, received_at)
             if lane is not Lane.CRITICAL:
                 held.leave_reserve()
+            if key.vehicles:
+                check_vehicles(key, parsed.frames.column("vehicle_id").dictionary.to_pylist())
             n = parsed.frames.num_rows + parsed.rejected.num_rows
             await self._rates.frames(caller, n, frame_unit(lane))
             origin = Origin(key.fleet, received_at, request.id, request.traceparent)

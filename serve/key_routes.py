@@ -22,7 +22,8 @@ async def create(context: ContextDep, key: AdminKey, wanted: KeyRequest) -> Resp
     """Make a key. Its text is in this answer and nowhere else. Only the bootstrap key serves other fleets."""
     if wanted.fleet != key.fleet and not key.is_bootstrap:
         raise ProblemError(other_fleet(key.fleet))
-    return json_answer(_issued(await context.platform.create_key(wanted.fleet, wanted.scopes)), 201)
+    issued = await context.platform.create_key(wanted.fleet, wanted.scopes, wanted.expires_at, wanted.vehicles)
+    return json_answer(_issued(issued), 201)
 
 
 @router.get("", response_model=Keys)
@@ -78,6 +79,7 @@ def _info(record: KeyRecord) -> dict[str, Any]:
         "last_used": record.last_used,
         "expires_at": record.expires_at,
         "revoked_at": record.revoked_at,
+        "vehicles": list(record.vehicles),
     }
 
 

@@ -24,7 +24,7 @@ from pipeline.frames.schema import MAX_VEHICLE_ID_CHARACTERS
 from pipeline.frames.validate import ParsedBody, revalidate
 from pipeline.limits.limiter import Caller
 from pipeline.submission import Counts
-from serve.access import Access
+from serve.access import Access, check_vehicles
 from serve.asgi import PostEndpoint, Request
 from serve.budget import ByteBudget
 from serve.intake import NOTHING, Intake, Origin, add
@@ -66,6 +66,7 @@ class LogsEndpoint(PostEndpoint):
         request.rate_headers = partial(self._rates.headers, caller)
         await self._rates.request(caller, "backfill")
         log = _described(request.query)
+        check_vehicles(key, [log.vehicle_id])
         held = request.declared_length(MAX_LOG_BYTES)
         with self.budget.hold(held), TemporaryDirectory(prefix="canfleet-log-") as folder:
             spooled, frames = Path(folder, log.filename), Path(folder, "frames.arrow")

@@ -203,6 +203,12 @@ class KeyRequest(BaseModel):
 
     fleet: str = Field(min_length=1, max_length=MAX_FLEET_CHARACTERS, examples=["north"])
     scopes: list[Scope] = Field(min_length=1, examples=[["ingest", "query"]])
+    expires_at: int | None = Field(None, description="When it stops working, microseconds since the epoch.")
+    vehicles: list[str] = Field(
+        default_factory=list,
+        description="Ids or globs (`truck-*`) of the vehicles it may send frames of; for a key that only ingests.",
+        examples=[["truck-7"]],
+    )
 
 
 class KeyInfo(_Answer):
@@ -215,6 +221,7 @@ class KeyInfo(_Answer):
     last_used: int | None = None
     expires_at: int | None = None
     revoked_at: int | None = None
+    vehicles: list[str] = Field(description="The vehicles it is bound to; empty for all of its fleet.")
 
 
 class NewKey(KeyInfo):

@@ -69,6 +69,10 @@ class IntakePlatform(Protocol):
         """The key records and their version, or None when `known_version` is current."""
         ...
 
+    async def note_uses(self, used: Mapping[str, int]) -> None:
+        """Tell when keys (by id) were last used (µs)."""
+        ...
+
     async def divide(self, replica: str, asked: Mapping[str, float]) -> tuple[int, dict[str, float]]:
         """The number of replicas, and the part of each rate limit in `asked` that `replica` may use from now on."""
         ...
@@ -127,8 +131,10 @@ class Platform(IntakePlatform, Protocol):
         """Health, partitions, lags."""
         ...
 
-    async def create_key(self, fleet: str, scopes: Iterable[Scope]) -> IssuedKey:
-        """Make a key."""
+    async def create_key(
+        self, fleet: str, scopes: Iterable[Scope], expires_at: int | None = None, vehicles: Iterable[str] = ()
+    ) -> IssuedKey:
+        """Make a key: see `KeyStore.create`."""
         ...
 
     async def list_keys(self, fleet: str | None) -> list[KeyRecord]:

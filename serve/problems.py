@@ -83,6 +83,14 @@ def forbidden(scope: str) -> Problem:
     )
 
 
+def other_vehicle(vehicle_id: str) -> Problem:
+    """403: the key is bound to vehicles, and this is none of them."""
+    detail = (
+        f"This key may not send frames of vehicle {vehicle_id[:80]!r}: it is bound to others. Nothing was accepted."
+    )
+    return Problem("other-vehicle", 403, "Not this vehicle", detail)
+
+
 def other_fleet(fleet: str) -> Problem:
     """403: an admin key reaches for the keys of a fleet that is not its own."""
     return Problem("forbidden", 403, "Not allowed", f"This key manages the keys of fleet `{fleet}` alone.")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Final, Literal, get_args
 
 Scope = Literal["ingest", "query", "admin"]
@@ -14,6 +16,8 @@ BOOTSTRAP_ID: Final = "bootstrap"
 """Id of the key given at start. A created id has 12 characters, so the two never collide."""
 
 MAX_FLEET_CHARACTERS: Final = 64
+MAX_GLOBS: Final = 100
+MAX_GLOB_CHARACTERS: Final = 128
 ID_CHARACTERS: Final = 12
 _PREFIX: Final = "cf_"
 _ID_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -35,6 +39,7 @@ class KeyRecord:
         revoked_at: when it was revoked, if it was.
         previous_digest: digest of the secret before the last rotation, if there was one.
         previous_until: until when that older secret still opens the door.
+        vehicles: globs over the ids of the vehicles it may send frames of; empty for all of its fleet.
     """
 
     id: str
@@ -47,11 +52,21 @@ class KeyRecord:
     revoked_at: int | None = None
     previous_digest: bytes | None = None
     previous_until: int | None = None
+    vehicles: tuple[str, ...] = ()
 
     @property
     def is_bootstrap(self) -> bool:
         """Whether this is the operator's own key, which may manage the keys of every fleet."""
         return self.id == BOOTSTRAP_ID
+
+    def foreign_vehicle(self, vehicle_ids: Iterable[str]) -> str | None:
+        """One of `vehicle_ids` that this key must not send frames of, or None. O(vehicle ids × globs)."""
+        if not self.vehicles:
+            return None
+        for vehicle_id in vehicle_ids:
+            if not any(fnmatchcase(vehicle_id, glob) for glob in self.vehicles):
+                return vehicle_id
+        return None
 
     def lives(self, now: int) -> bool:
         """Whether the key is neither revoked nor expired at `now` (µs)."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pipeline.durable import make_directory, sync_directory
 from pipeline.errors import ConfigError
 from pipeline.keys.record import (
     BOOTSTRAP_ID,
     MAX_FLEET_CHARACTERS,
+    MAX_GLOB_CHARACTERS,
+    MAX_GLOBS,
     SCOPES,
     IssuedKey,
     KeyRecord,
@@ -32,13 +35,13 @@ _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS keys (
     id TEXT PRIMARY KEY, fleet TEXT NOT NULL, scopes TEXT NOT NULL, digest BLOB NOT NULL,
     created INTEGER NOT NULL, last_used INTEGER, expires_at INTEGER, revoked_at INTEGER,
-    previous_digest BLOB, previous_until INTEGER
+    previous_digest BLOB, previous_until INTEGER, vehicles TEXT NOT NULL DEFAULT '[]'
 ) STRICT;
 CREATE TABLE IF NOT EXISTS state (version INTEGER NOT NULL) STRICT;
 INSERT INTO state SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM state);
 """
 _COLUMNS: Final = (
-    "id, fleet, scopes, digest, created, last_used, expires_at, revoked_at, previous_digest, previous_until"
+    "id, fleet, scopes, digest, created, last_used, expires_at, revoked_at, previous_digest, previous_until, vehicles"
 )
 
 
@@ -69,6 +72,7 @@ class KeyStore:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
+            self._add_missing_column()
             sync_directory(path.parent)
         except (OSError, sqlite3.Error) as error:
             raise ConfigError(
@@ -102,11 +106,14 @@ class KeyStore:
         with self._lock:
             return self._get(key_id)
 
-    def create(self, fleet: str, scopes: Iterable[Scope], expires_at: int | None = None) -> IssuedKey:
+    def create(
+        self, fleet: str, scopes: Iterable[Scope], expires_at: int | None = None, vehicles: Iterable[str] = ()
+    ) -> IssuedKey:
         """Make a key for `fleet`; the answer holds the only copy of its text.
 
         Raises:
-            ConfigError: no scope, an unknown scope, or a fleet name that is empty, long or unprintable.
+            ConfigError: no scope, an unknown scope, or a fleet name that is empty, long or unprintable; an end that has
+                passed; vehicles that are no globs, or for a key that may do more than send.
         """
         chosen = frozenset(scopes)
         unknown = chosen - frozenset(SCOPES)
@@ -116,8 +123,17 @@ class KeyStore:
             raise ConfigError(
                 f"a fleet's name has 1 to {MAX_FLEET_CHARACTERS} printable characters, not {fleet[:80]!r}"
             )
+        now, globs = self._clock(), tuple(vehicles)
+        if expires_at is not None and expires_at <= now:
+            raise ConfigError("a key that has expired already opens nothing: give it an end in the future")
+        if globs and chosen != {"ingest"}:
+            raise ConfigError("only a key with the one scope ingest can be bound to vehicles: it reads nothing")
+        if len(globs) > MAX_GLOBS or any(not 1 <= len(glob) <= MAX_GLOB_CHARACTERS for glob in globs):
+            raise ConfigError(
+                f"a key has at most {MAX_GLOBS} vehicles or globs of 1 to {MAX_GLOB_CHARACTERS} characters"
+            )
         secret = new_secret()
-        record = KeyRecord(new_id(), fleet, chosen, digest_of(secret), self._clock(), expires_at=expires_at)
+        record = KeyRecord(new_id(), fleet, chosen, digest_of(secret), now, expires_at=expires_at, vehicles=globs)
         self._put(record)
         return IssuedKey(record, key_text(record.id, secret))
 
@@ -175,7 +191,13 @@ class KeyStore:
 
     def _select(self, where: str, *parameters: str) -> list[KeyRecord]:
         rows = self._db.execute(f"SELECT {_COLUMNS} FROM keys {where} ORDER BY created, id", parameters)
-        return [KeyRecord(row[0], row[1], frozenset(row[2].split()), *row[3:]) for row in rows]
+        return [_record(row) for row in rows]
+
+    def _add_missing_column(self) -> None:
+        """Bring a store up to date that was made before keys could be bound to vehicles."""
+        columns = {row[1] for row in self._db.execute("PRAGMA table_info(keys)")}
+        if "vehicles" not in columns:
+            self._db.execute("ALTER TABLE keys ADD COLUMN vehicles TEXT NOT NULL DEFAULT '[]'")
 
     def _put(self, record: KeyRecord) -> None:
         row = (
@@ -189,8 +211,15 @@ class KeyStore:
             record.revoked_at,
             record.previous_digest,
             record.previous_until,
+            json.dumps(record.vehicles),
         )
         marks = ", ".join("?" * len(row))
         with self._lock, self._db:
             self._db.execute(f"INSERT OR REPLACE INTO keys ({_COLUMNS}) VALUES ({marks})", row)
             self._db.execute("UPDATE state SET version = version + 1")
+
+
+def _record(row: tuple[Any, ...]) -> KeyRecord:
+    key_id, fleet, scopes, *rest, vehicles = row
+    rest.append(tuple(json.loads(vehicles)))
+    return KeyRecord(key_id, fleet, frozenset(scopes.split()), *rest)

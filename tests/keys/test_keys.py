@@ -72,6 +72,51 @@ def test_everything_survives_reopening(tmp_path: Path, store: KeyStore, clock: C
     again.close()
 
 
+def test_a_key_can_be_bound_to_vehicles(tmp_path: Path, store: KeyStore, clock: Clock) -> None:
+    bound = store.create("north", ["ingest"], vehicles=["truck-7", "bus-*"])
+    free = store.create("north", ["ingest"])
+    store.close()
+    again = KeyStore(tmp_path / "keys.sqlite", clock)
+    record, anything = again.get(bound.record.id), again.get(free.record.id)
+    assert record is not None
+    assert anything is not None
+    assert record == bound.record
+    assert record.foreign_vehicle(["truck-7", "bus-1"]) is None
+    assert record.foreign_vehicle(["truck-7", "truck-77"]) == "truck-77"
+    assert record.foreign_vehicle(["Bus-1"]) == "Bus-1"
+    assert anything.foreign_vehicle(["whatever"]) is None
+    rotated = again.rotate(bound.record.id)
+    assert rotated is not None
+    assert rotated.record.vehicles == ("truck-7", "bus-*")
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("scopes", "expires_at", "vehicles", "word"),
+    [
+        (["ingest", "query"], None, ["truck-7"], "only a key with the one scope ingest"),
+        (["ingest"], None, ["x"] * 101, "at most 100"),
+        (["ingest"], None, [""], "1 to 128"),
+        (["ingest"], 1_000_000, [], "expired already"),
+    ],
+)
+def test_a_bound_or_ending_key_that_makes_no_sense_is_not_made(store, scopes, expires_at, vehicles, word) -> None:
+    with pytest.raises(ConfigError, match=word):
+        store.create("north", scopes, expires_at, vehicles)
+    assert store.records() == []
+
+
+def test_a_store_from_before_keys_were_bound_to_vehicles_opens(tmp_path: Path, store: KeyStore, clock: Clock) -> None:
+    issued = store.create("north", ["ingest"])
+    store.close()
+    with sqlite3.connect(tmp_path / "keys.sqlite") as old:
+        old.execute("ALTER TABLE keys DROP COLUMN vehicles")
+    old.close()
+    again = KeyStore(tmp_path / "keys.sqlite", clock)
+    assert again.records() == [issued.record]
+    again.close()
+
+
 def test_a_revoked_key_opens_nothing(store: KeyStore, clock: Clock) -> None:
     issued = store.create("north", ["query"])
     clock.now += 5

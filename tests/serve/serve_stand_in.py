@@ -73,8 +73,8 @@ class StandIn:
         self.log: list[dict[str, Any]] = []
         self.listening = asyncio.Event()
 
-    def key(self, fleet: str, *scopes: Scope) -> str:
-        return self.store.create(fleet, scopes).text
+    def key(self, fleet: str, *scopes: Scope, vehicles: Iterable[str] = ()) -> str:
+        return self.store.create(fleet, scopes, vehicles=vehicles).text
 
     def frames(self) -> list[dict[str, Any]]:
         return [row for _, submission in self.submissions for row in submission.frames.to_pylist()]
@@ -160,8 +160,13 @@ class StandIn:
         self.divisions += 1
         return self.shares.divide(replica, asked, self.now())
 
-    async def create_key(self, fleet: str, scopes: Iterable[Scope]) -> IssuedKey:
-        return self.store.create(fleet, scopes)
+    async def note_uses(self, used: Mapping[str, int]) -> None:
+        self.store.touch(used)
+
+    async def create_key(
+        self, fleet: str, scopes: Iterable[Scope], expires_at: int | None = None, vehicles: Iterable[str] = ()
+    ) -> IssuedKey:
+        return self.store.create(fleet, scopes, expires_at, vehicles)
 
     async def list_keys(self, fleet: str | None) -> list[KeyRecord]:
         return self.store.records(fleet)

@@ -304,3 +304,32 @@ def test_answers_and_refused_frames_are_told_once_a_request(platform: StandIn) -
     assert [status for status, _ in answers] == [202, 415, 503]
     assert all(0 < seconds < 60 for _, seconds in answers)
     assert refused == [2]
+
+
+def test_a_key_bound_to_vehicles_sends_frames_of_no_other(tmp_path: Path) -> None:
+    platform = StandIn(tmp_path)
+    headers = bearer(platform.key("north", "ingest", vehicles=["v1", "truck-*"])) | {"Content-Type": NDJSON}
+    assert post(platform, ndjson(frame("v1"), frame("truck-7")), headers).status_code == 202
+    problem = check_problem(post(platform, ndjson(frame("v1", 1), frame("v2")), headers), 403, "other-vehicle")
+    assert "'v2'" in problem["detail"]
+    assert len(platform.frames()) == 2
+
+
+def test_a_keys_last_use_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve.access.TELL_USES_S", 0.0)
+    platform = StandIn(tmp_path)
+    key, unused = platform.key("north", "ingest"), platform.key("north", "ingest")
+
+    async def send() -> None:
+        async with client(FramesEndpoint(platform)) as http:
+            headers = bearer(key) | {"Content-Type": NDJSON}
+            assert (await http.post("/v1/frames", content=ndjson(frame()), headers=headers)).status_code == 202
+            for _ in range(10):
+                await asyncio.sleep(0)
+
+    asyncio.run(send())
+    last = {record.id: record.last_used for record in platform.store.records("north")}
+    used_at = last[key[3:15]]
+    assert used_at is not None
+    assert 0 <= time.time_ns() // 1000 - used_at < 60_000_000
+    assert last[unused[3:15]] is None

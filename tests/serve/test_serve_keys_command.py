@@ -40,12 +40,28 @@ def test_create_list_rotate_revoke(url: str) -> None:
     assert "revoked" in table
 
 
+def test_a_key_for_one_vehicle_that_ends(url: str) -> None:
+    bound = run("create", "--fleet", "north", "--vehicle", "truck-7", "--valid-for", "90d", "--url", url, "--json")
+    assert json.loads(bound.stdout)["scopes"] == ["ingest"]
+    [listed] = json.loads(run("list", "--fleet", "north", "--url", url, "--json").stdout)
+    assert listed["vehicles"] == ["truck-7"]
+    days = (listed["expires_at"] - listed["created"]) / 86_400e6
+    assert 89.99 < days < 90.01
+    table = run("list", "--fleet", "north", "--url", url).stdout
+    assert "ingest of truck-7" in " ".join(table.split())
+    assert "valid until" in " ".join(table.split())
+    odd = run("create", "--fleet", "north", "--valid-for", "soon", "--url", url)
+    assert odd.exit_code == 2
+    assert "as in 90d" in odd.stderr
+
+
 def test_every_failure_is_one_line_and_a_status(url: str) -> None:
     for result in (
         run("list", "--url", "http://127.0.0.1:1"),
         run("list", "--url", url, key="wrong"),
         run("create", "--fleet", "north", "--scope", "root", "--url", url),
         run("revoke", "unknown", "--url", url),
+        run("create", "--fleet", "north", "--scope", "query", "--vehicle", "truck-7", "--url", url),
     ):
         assert result.exit_code == 1
         assert result.stdout == ""
