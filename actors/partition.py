@@ -103,10 +103,10 @@ class PartitionActor:
     def _commit(self, submissions: Sequence[bytes]) -> list[Receipt]:
         return self._shard.commit(submissions)
 
-    async def submit(self, submission: bytes, lane: Lane) -> tuple[int, int, int]:
-        """Make a submission durable: rows accepted, duplicate, dead-lettered. Raises as `GroupCommit.submit` does."""
+    async def submit(self, submission: bytes, lane: Lane) -> tuple[int, int, int, bytes]:
+        """Make a submission durable; the fields of its `Receipt`. Raises as `GroupCommit.submit` does."""
         receipt = await self._commits.submit(submission, lane)
-        return receipt.accepted, receipt.duplicates, receipt.dead_lettered
+        return receipt.accepted, receipt.duplicates, receipt.dead_lettered, receipt.duplicate_rows
 
     async def latest(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
         """Latest value of every signal of a vehicle."""

@@ -33,11 +33,12 @@ _EVER: Final = 1 << 40
 
 @dataclass(frozen=True, slots=True)
 class SubmitResult:
-    """What one shard did with one submission: counts of rows, all durable."""
+    """What one shard did with one submission: counts of rows, all durable. See `pipeline.shard.commit.Receipt`."""
 
     accepted: int
     duplicates: int
     dead_lettered: int
+    duplicate_rows: bytes
 
 
 class PlatformClient:

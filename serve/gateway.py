@@ -10,12 +10,17 @@ from functools import partial
 from typing import Final
 
 from pipeline.errors import Overloaded
-from pipeline.frames.body import ARROW, ParsedBody, read_body
+from pipeline.frames.body import ARROW, JSON, NDJSON, ParsedBody, read_body
+from pipeline.frames.many import CutBody, cut_body
+from pipeline.keys.record import KeyRecord
 from pipeline.lanes.lane import Lane
+from pipeline.limits.limiter import Caller
 from pipeline.priority import background_pool
+from pipeline.submission import Counts
 from serve.access import Access, check_vehicles
 from serve.asgi import PostEndpoint, Request
 from serve.budget import ByteBudget
+from serve.coalesce import SMALL_BYTES, Coalescer
 from serve.intake import Intake, Origin
 from serve.platform import IntakePlatform
 from serve.problems import ProblemError, bad_request
@@ -45,6 +50,7 @@ class FramesEndpoint(PostEndpoint):
         self._rates = RateLimits(platform)
         self._access = Access(platform, self._rates)
         self._intake = Intake(platform)
+        self._coalescer = Coalescer(self._intake, self._limits)
         self._parsers = background_pool("parse")
         self._waiting = ByteBudget(WAITING_BYTES)
 
@@ -64,6 +70,11 @@ class FramesEndpoint(PostEndpoint):
         with self.budget.hold(declared) as held:
             body = await request.body(bound)
             received_at = time.time_ns() // 1000
+            small = None if backfill else _small(request, body)
+            if small is not None:
+                counts = await self._take_small(request, key, caller, small, received_at)
+                if counts is not None:
+                    return asdict(counts)
             parsed = await self._parse(request, body, received_at)
             lane = Lane.BACKFILL if backfill else self._intake.lane(parsed.frames, received_at)
             if lane is not Lane.CRITICAL:
@@ -71,13 +82,25 @@ class FramesEndpoint(PostEndpoint):
             if key.vehicles:
                 check_vehicles(key, parsed.frames.column("vehicle_id").dictionary.to_pylist())
             n = parsed.frames.num_rows + parsed.rejected.num_rows
-            await self._rates.frames(caller, n, frame_unit(lane))
+            if small is None:
+                await self._rates.frames(caller, n, frame_unit(lane))
             origin = Origin(key.fleet, received_at, request.id, request.traceparent)
             try:
                 return asdict(await self._intake.take(origin, lane, parsed.frames, parsed.rejected))
             except Overloaded:
                 self.on_refused_frames(parsed.frames.num_rows)
                 raise
+
+    async def _take_small(
+        self, request: Request, key: KeyRecord, caller: Caller, body: CutBody, received_at: int
+    ) -> Counts | None:
+        """Take a small body in together with others; None where it must be taken alone, its frames counted already."""
+        await self._rates.frames(caller, len(body), "frames")
+        try:
+            return await self._coalescer.take(key, body, request.id, received_at)
+        except Overloaded:
+            self.on_refused_frames(len(body))
+            raise
 
     async def _parse(self, request: Request, body: bytes, now: int) -> ParsedBody:
         content_type = request.header(b"content-type") or ""
@@ -100,6 +123,14 @@ class FramesEndpoint(PostEndpoint):
         """
         self._intake.admit_anywhere(Lane.LIVE)
         self._waiting.check(self._waiting.used, n_bytes, self._waiting.total)
+
+
+def _small(request: Request, body: bytes) -> CutBody | None:
+    """The body cut into its rows where it can share a submission: small, plain text, without a trace of its own."""
+    if len(body) > SMALL_BYTES or b"content-encoding" in request.headers or request.traceparent is not None:
+        return None
+    media_type = (request.header(b"content-type") or "").partition(";")[0].strip().lower()
+    return cut_body(body, is_list=media_type == JSON) if media_type in (JSON, NDJSON) else None
 
 
 def declared_backfill(request: Request) -> bool:

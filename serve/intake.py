@@ -17,9 +17,9 @@ from pipeline.lanes.lane import Lane
 from pipeline.partitioning import partition_of
 from pipeline.priority import background_pool
 from pipeline.submission import Counts, Submission, encode
-from pipeline.types import I32
+from pipeline.types import I32, I64, U8, Bools
 from serve.dead_letter_room import DeadLetterRoom
-from serve.platform import IntakePlatform, Layout
+from serve.platform import IntakePlatform, Layout, SubmitResult
 
 SUBMIT_TIMEOUT_S: Final = 30.0
 """A shard that has not committed by then counts as away; the client may send again."""
@@ -109,6 +109,59 @@ class Intake:
             n = result.accepted + result.duplicates + result.dead_lettered
             total = add(total, Counts(n, result.accepted, result.duplicates, result.dead_lettered))
         return total
+
+    def lanes(self, frames: pa.RecordBatch, starts: I64, received_at: int) -> U8:
+        """See `Classifier.lanes`."""
+        return self._classifier.lanes(frames, starts, received_at)
+
+    async def take_many(
+        self, origin: Origin, lane: Lane, frames: pa.RecordBatch, request: I64
+    ) -> list[Counts | BaseException]:
+        """Make the frames of several requests of one lane durable, in one submission a shard.
+
+        Args:
+            origin: the fleet they have in common, and the first one's time and id, which the submissions carry.
+            lane: of all of them.
+            frames: few enough to be encoded on the event loop.
+            request: int64[frames], whose each frame is; every number from 0 on has one.
+
+        Returns:
+            For each request what became of it, or why it failed: each fails with its own shards alone.
+        """
+        shards = _shards_of(origin.fleet, frames, self._platform.layout)
+        rows = [np.flatnonzero(shards == shard) for shard in np.unique(shards)]
+        calls = [self._take_part(origin, lane, int(shards[mine[0]]), _rows_of(frames, mine)) for mine in rows]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        n = int(request.max()) + 1
+        accepted, duplicates = np.zeros(n, np.int64), np.zeros(n, np.int64)
+        failed: dict[int, BaseException] = {}
+        for mine, result in zip(rows, results, strict=True):
+            whose = request[mine]
+            if isinstance(result, BaseException):
+                failed |= dict.fromkeys(np.unique(whose).tolist(), result)
+                continue
+            twice = _duplicate_rows(result, len(mine))
+            accepted += np.bincount(whose[~twice], minlength=n)
+            duplicates += np.bincount(whose[twice], minlength=n)
+        counts = zip(accepted.tolist(), duplicates.tolist(), strict=True)
+        return [failed[i] if i in failed else Counts(a + d, a, d, 0) for i, (a, d) in enumerate(counts)]
+
+    async def _take_part(self, origin: Origin, lane: Lane, shard: int, frames: pa.RecordBatch) -> SubmitResult:
+        self._platform.admit([shard], lane)
+        async with asyncio.timeout(SUBMIT_TIMEOUT_S):
+            return await self._platform.submit(shard, encode(_submission(origin, frames, None)), lane)
+
+
+def _rows_of(frames: pa.RecordBatch, rows: I64) -> pa.RecordBatch:
+    return frames if len(rows) == frames.num_rows else select(frames, rows)
+
+
+def _duplicate_rows(result: SubmitResult, n: int) -> Bools:
+    """bool[n], the frames of a submission that are duplicates."""
+    if result.duplicate_rows:
+        packed = np.frombuffer(result.duplicate_rows, np.uint8)
+        return np.unpackbits(packed, count=n, bitorder="little").view(np.bool_)
+    return np.full(n, result.accepted == 0)
 
 
 def split(fleet: str, frames: pa.RecordBatch, rejected: pa.RecordBatch | None, layout: Layout) -> dict[int, Part]:

@@ -30,7 +30,7 @@ class Layout(Protocol):
 
 
 class SubmitResult(Protocol):
-    """What one shard did with one submission: counts of frames, all durable."""
+    """What one shard did with one submission: counts of frames, all durable; `Receipt` has their meaning."""
 
     @property
     def accepted(self) -> int: ...  # noqa: D102
@@ -38,6 +38,8 @@ class SubmitResult(Protocol):
     def duplicates(self) -> int: ...  # noqa: D102
     @property
     def dead_lettered(self) -> int: ...  # noqa: D102
+    @property
+    def duplicate_rows(self) -> bytes: ...  # noqa: D102
 
 
 class IntakePlatform(Protocol):

@@ -66,6 +66,11 @@ def read_texts(texts: pa.StringArray) -> RawFrames:
     return _rows(_Rows(text, frozen(offsets[:-1].astype(np.int64)), frozen(offsets[1:].astype(np.int64))))
 
 
+def read_cut(text: U8, starts: I64, ends: I64) -> RawFrames:
+    """One row for each `text[starts[i]:ends[i]]`, whatever it holds. O(bytes)."""
+    return _rows(_Rows(frozen(text), frozen(starts), frozen(ends)))
+
+
 def _bytes(body: bytes | memoryview) -> U8:
     text = np.frombuffer(body, np.uint8)
     return frozen(text[3:] if bytes(text[:3]) == _BYTE_ORDER_MARK else text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -39,6 +39,8 @@ _DATA_TOO_LONG: Final = int(Reason.DATA_TOO_LONG)
 _SESSION_ALONE: Final = int(Reason.SESSION_WITHOUT_SEQUENCE)
 _SEQUENCE_ALONE: Final = int(Reason.SEQUENCE_WITHOUT_SESSION)
 
+_NOWHERE: Final[I64] = np.zeros(0, np.int64)
+
 
 @dataclass(frozen=True, slots=True)
 class ParsedBody:
@@ -47,10 +49,12 @@ class ParsedBody:
     Attributes:
         frames: the good rows in their order, schema `CANONICAL`, its dictionary free of unused ids.
         rejected: the others in their order, schema `DEAD_LETTERS`.
+        rejected_at: int64[rejected], where they stood in the body.
     """
 
     frames: pa.RecordBatch
     rejected: pa.RecordBatch
+    rejected_at: I64 = field(default_factory=_NOWHERE.copy)
 
     @property
     def received(self) -> int:
@@ -138,7 +142,7 @@ def validate(raw: RawFrames, limits: FrameLimits, now_us: int) -> ParsedBody:
     frames = _canonical(raw, np.where(codes == 0, raw.vehicle, -1), extended)
     bad = np.flatnonzero(codes)
     rejected = dead_letters(codes[bad], raw.text(bad))
-    return ParsedBody(frames.take(pa.array(np.flatnonzero(codes == 0))), rejected)
+    return ParsedBody(frames.take(pa.array(np.flatnonzero(codes == 0))), rejected, bad)
 
 
 def _canonical(raw: RawFrames, vehicle: I32, extended: U8) -> pa.RecordBatch:

@@ -14,7 +14,7 @@ from pipeline.decode.matching import parameter_group
 from pipeline.lanes.ids import EXTENDED, id_key
 from pipeline.lanes.lane import Lane
 from pipeline.lanes.settings import LaneSettings
-from pipeline.types import U32, Bools
+from pipeline.types import I64, U8, U32, Bools
 
 _CRITICAL_VALUES: Final = ("critical", "1")
 
@@ -53,6 +53,15 @@ class Classifier:
             return Lane.CRITICAL
         newest = pc.max(frames.column("timestamp")).value
         return Lane.BACKFILL if newest < received_at - self._backfill_us else Lane.LIVE
+
+    def lanes(self, frames: pa.RecordBatch, starts: I64, received_at: int) -> U8:
+        """`lane` of several requests at once, uint8[k]: request i has the frames from `starts[i]` on, one at least."""
+        lanes = np.full(len(starts), Lane.LIVE, np.uint8)
+        newest = np.maximum.reduceat(frames.column("timestamp").cast(pa.int64()).to_numpy(), starts)
+        lanes[newest < received_at - self._backfill_us] = Lane.BACKFILL
+        if len(self._keys) or len(self._groups):
+            lanes[np.logical_and.reduceat(self._critical(frames), starts)] = Lane.CRITICAL
+        return lanes
 
     def _critical(self, frames: pa.RecordBatch) -> Bools:
         """bool[n], the frames with a critical id. O(n) for each critical id, or O(n log ids) where there are many."""

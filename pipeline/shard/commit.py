@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,6 +26,8 @@ class Receipt:
     accepted: int
     duplicates: int
     dead_lettered: int
+    duplicate_rows: bytes = field(default=b"", compare=False, repr=False)
+    """One bit a frame, set where it is a duplicate; empty where none is, or all are."""
 
 
 class Committer:
@@ -65,10 +67,7 @@ class Committer:
             self._duplicates.mark(frames.vehicle, frames, fresh)
         accepted = [_accepted(item, verdict) for item, verdict in zip(decoded, by_submission, strict=True)]
         group = build_group(start, end, accepted, self._vehicles, frames if fresh.all() else None)
-        receipts = [
-            Receipt(record.counts.accepted, record.counts.duplicates, record.counts.dead_lettered)
-            for record in accepted
-        ]
+        receipts = [_receipt(record) for record in accepted]
         return group, receipts
 
     def _write(self, submissions: Sequence[bytes], verdicts: Sequence[U8]) -> tuple[int, int]:
@@ -85,6 +84,17 @@ class Committer:
                 self._journal.recover()
                 raise
         return start, end
+
+
+def _receipt(record: AcceptedRecord) -> Receipt:
+    counts = record.counts
+    mixed = record.kept is not None and counts.accepted
+    return Receipt(
+        counts.accepted,
+        counts.duplicates,
+        counts.dead_lettered,
+        np.packbits(~record.kept, bitorder="little").tobytes() if mixed and record.kept is not None else b"",
+    )
 
 
 def _accepted(submission: Submission, verdicts: U8) -> AcceptedRecord:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 from pipeline.decode.databases import load_catalogue
 from pipeline.decode.matching import parameter_group
 from pipeline.frames.schema import CANONICAL, MAX_EXTENDED_ID, TIMESTAMP
+from pipeline.frames.split import concat
 from pipeline.lanes.classify import Classifier
 from pipeline.lanes.lane import Lane
 from pipeline.lanes.settings import LaneSettings
@@ -140,3 +142,18 @@ def test_the_age_of_backfill_is_a_setting() -> None:
 def test_what_is_no_id_is_refused_at_the_start(wrong: int | str) -> None:
     with pytest.raises(ValidationError):
         LaneSettings(critical_ids=(wrong,))
+
+
+@given(st.lists(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=4), min_size=1, max_size=6))
+def test_many_requests_at_once_have_the_lanes_they_have_alone(requests):
+    classifier = Classifier(LaneSettings(critical_ids=(0x80,)))
+    batches = [
+        frames(
+            *[(0x80 if critical else 0x81, False) for critical, _ in rows],
+            timestamps=[NOW - 60 * MINUTE if past else NOW for _, past in rows],
+        )
+        for rows in requests
+    ]
+    starts = np.cumsum([0, *[len(rows) for rows in requests[:-1]]])
+    lanes = classifier.lanes(concat(batches), starts, NOW)
+    assert lanes.tolist() == [classifier.lane(batch, NOW) for batch in batches]

@@ -36,6 +36,7 @@ class StandInResult:
     accepted: int
     duplicates: int
     dead_lettered: int
+    duplicate_rows: bytes = b""
 
 
 @dataclass
