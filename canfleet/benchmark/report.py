@@ -1,143 +1,13 @@
-"""The bars of the benchmark: which figure each one is about, whether it is met, and how people read it."""
+"""How people read what the benchmark measured."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
 
-CORE_HOUR_USD: Final = 0.04
-"""What an hour of one core is taken to cost, for the cost of messages."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One promise, the figure measured for it, and whether that is enough.
-
-    Attributes:
-        name: what was measured.
-        bound: what it must reach, or stay below where `most` is set.
-        figure: what it was.
-        unit: of both.
-        most: whether `bound` is an upper one.
-        holds: further conditions, such as "nothing was lost".
-    """
-
-    name: str
-    bound: float
-    figure: float
-    unit: str
-    most: bool = False
-    holds: bool = True
-
-    @property
-    def met(self) -> bool:
-        """Whether the bar is met."""
-        return self.holds and (self.figure < self.bound if self.most else self.figure >= self.bound)
-
-    def as_json(self) -> dict[str, Any]:
-        """All of it, with `met`."""
-        return asdict(self) | {"met": self.met}
-
-
-def kernel_bars(kernels: dict[str, Any]) -> list[Bar]:
-    """Bars of the numeric core."""
-    bars = [Bar(f"decoder against cantools, {one['database']}", 80, one["ratio"], "×") for one in kernels["decoder"]]
-    bars.append(
-        Bar("decode, duplicates, windows, anomalies on one core", 2e6, kernels["core"]["frames_per_s"], "frames/s")
-    )
-    return bars + _detection_bars(kernels["detection"], "five minutes of driving")
-
-
-def load_bars(load: dict[str, Any]) -> list[Bar]:
-    """Bars under load; latencies in milliseconds."""
-    at = f"at {load['rate']:,.0f} frames/s"
-    heard = load["anomalies"]
-    seen = heard["seen"] == heard["asked"]
-    return [
-        Bar(f"acknowledgement, p99 {at}", 50, load["client"]["latency_ms"]["p99"], "ms", most=True),
-        Bar(f"anomaly visible live, p99 {at}", 100, heard["live_ms"]["p99"], "ms", most=True, holds=seen),
-        Bar(f"visible in ClickHouse, p99 {at}", 2000, load["probe"]["stored_ms"]["p99"], "ms", most=True),
-        *_detection_bars(load["detection"], at),
-        _nothing_lost(load, at),
-    ]
-
-
-def sustained_bars(sustained: dict[str, Any]) -> list[Bar]:
-    """Bars of the sustained run: the rate counts only where it was reached, kept up with, and nothing was lost."""
-    rate, reached = sustained["rate"], sustained["acknowledged_per_s"]
-    holds = not sustained["backlog"]["growing"] and all(sustained["checks"].values())
-    at = f"for {sustained['duration_s']:.0f} s at {rate:,.0f} frames/s"
-    return [
-        Bar(f"acknowledged and stored {at}", 0.98 * rate, reached, "frames/s", holds=holds),
-        _nothing_lost(sustained, at),
-    ]
-
-
-def overload_bars(overload: dict[str, Any]) -> list[Bar]:
-    """Bars of the overload run: critical requests get through, normal ones are told when to come again."""
-    critical, normal = overload["critical"], overload["normal"]
-    at = f"with {overload['rate']:,.0f} frames/s offered"
-    told = normal["refused"] == normal["told_when"]
-    return [
-        Bar(
-            f"critical acknowledgement, p99 {at}",
-            100,
-            critical["latency_ms"]["p99"],
-            "ms",
-            most=True,
-            holds=not critical["refused"],
-        ),
-        Bar(f"normal requests refused with Retry-After {at}", 1, normal["refused"], "", holds=told),
-        _nothing_lost(overload, at),
-    ]
-
-
-def outage_bars(outage: dict[str, Any]) -> list[Bar]:
-    """Bars of the outage run: acknowledgements go on, and the backlog drains at three times the arrival rate."""
-    at = f"with ClickHouse away for {outage['away_s']:g} s at {outage['rate']:,.0f} frames/s"
-    acknowledged = outage["client"]["acknowledged"] == outage["client"]["sent"]
-    return [
-        Bar(f"frames/s stored after its return, {at}", 3 * outage["rate"], outage["stored_per_s"], "frames/s"),
-        Bar(f"requests given up {at}", 1, outage["client"]["failed"], "", most=True, holds=acknowledged),
-        _nothing_lost(outage, at),
-    ]
-
-
-def soak_bars(soak: dict[str, Any]) -> list[Bar]:
-    """Bars of the long run: no process grows once the fleet is known, and none had to be started again."""
-    at = f"{soak['duration_s'] / 60:g} minutes at {soak['rate']:,.0f} frames/s"
-    grown = [one["growth"] for one in soak["processes"] if one["growth"] is not None]
-    worst = 100 * max(grown, default=0.0)
-    lived = bool(grown) and len(grown) == len(soak["processes"])
-    return [
-        Bar(f"most that a process grew after a sixth of {at}", 10, worst, "%", most=True, holds=lived),
-        _nothing_lost(soak, at),
-    ]
-
-
-def _detection_bars(detection: dict[str, Any], where: str) -> list[Bar]:
-    overall = detection["overall"]
-    if not overall["episodes"]:
-        return []
-    return [
-        Bar(f"injected anomalies found, {where}", 0.95, overall["recall"], ""),
-        Bar(f"anomalies raised that are true, {where}", 0.95, overall["precision"], ""),
-    ]
-
-
-def _nothing_lost(run: dict[str, Any], at: str) -> Bar:
-    return Bar(
-        f"checks that nothing is lost or doubled {at}", len(run["checks"]), sum(run["checks"].values()), "checks"
-    )
-
-
-def cost_per_thousand(run: dict[str, Any]) -> float:
-    """US dollars of CPU for 1,000 messages, at `CORE_HOUR_USD`."""
-    per_frame_s: float = run["processes"]["total"]["cpu_s_per_million"] / 1e6
-    return 1000 * per_frame_s / 3600 * CORE_HOUR_USD
+from canfleet.benchmark.bars import CORE_HOUR_USD, Bar, cost_per_thousand
 
 
 def print_bars(console: Console, bars: list[Bar]) -> None:
@@ -219,6 +89,20 @@ def print_overload(console: Console, run: dict[str, Any]) -> None:
         f"  {'acknowledged':28} {run['accepted_per_s']:,.0f} frames/s of {run['offered_per_s']:,.0f} offered; "
         f"all in ClickHouse {run['stored_after_s']:.1f} s after the end"
     )
+    _print_checks(console, run)
+    _print_processes(console, run)
+
+
+def print_small(console: Console, run: dict[str, Any]) -> None:
+    """The run with small requests in words."""
+    console.print(f"\n[bold]Small requests[/bold]: {run['rate']:,.0f} a second of {run['frames']} frames, as NDJSON")
+    others = ", ".join(f"{n:,} answers {status}" for status, n in run["other_answers"].items())
+    console.print(
+        f"  {'acknowledged':28} {run['acknowledged_per_s']:,.0f} requests/s over {run['connections']} connections; "
+        f"{_quantiles(run['latency_ms'])}{'; ' + others if others else ''}"
+    )
+    if not run["generator_runs_at_once"]:
+        console.print("  [yellow]the load generator may not run at once (CAP_SYS_NICE): its own waits count[/yellow]")
     _print_checks(console, run)
     _print_processes(console, run)
 

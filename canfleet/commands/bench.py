@@ -20,8 +20,8 @@ from canfleet.child import ChildPlatform
 from pipeline.errors import CanfleetError, ConfigError
 
 if TYPE_CHECKING:
+    from canfleet.benchmark.bars import Bar
     from canfleet.benchmark.load import Target
-    from canfleet.benchmark.report import Bar
 
 _DECODED_FRAMES = 500_000
 _FILE_WIDTH = 140
@@ -34,6 +34,7 @@ class Part(StrEnum):
     KERNELS = "kernels"
     LOAD = "load"
     SUSTAINED = "sustained"
+    SMALL = "small"
     OVERLOAD = "overload"
     OUTAGE = "outage"
     SOAK = "soak"
@@ -41,11 +42,12 @@ class Part(StrEnum):
 
 def bench(
     rate: Annotated[float, typer.Option(min=1, help="Frames per second of the load part.")] = 50_000,
-    duration: Annotated[float, typer.Option(min=5, help="Seconds of the load part.")] = 30,
+    duration: Annotated[float, typer.Option(min=5, help="Seconds of the load part, and of the small part.")] = 30,
     sustained_rate: Annotated[float, typer.Option(min=1, help="Frames per second of the sustained part.")] = 150_000,
     sustained_duration: Annotated[float, typer.Option(min=5, help="Seconds of the sustained part.")] = 60,
     overload_rate: Annotated[float, typer.Option(min=1, help="Frames per second of the overload part.")] = 1_000_000,
     overload_duration: Annotated[float, typer.Option(min=5, help="Seconds of the overload part.")] = 20,
+    small_rate: Annotated[float, typer.Option(min=1, help="Requests per second of the small part.")] = 2_600,
     outage_duration: Annotated[float, typer.Option(min=5, help="Seconds that ClickHouse is away.")] = 600,
     soak_duration: Annotated[float, typer.Option(min=60, help="Seconds of the soak part, at --rate.")] = 3600,
     vehicles: Annotated[int, typer.Option(min=1, help="Size of the simulated fleet.")] = 10_000,
@@ -66,12 +68,13 @@ def bench(
     """
     if (log is None) != (dbc is None):
         raise ConfigError("--log and --dbc go together: a recorded log, and the database that decodes it")
+    from canfleet.benchmark import bars, report
     from canfleet.benchmark import load as loading
-    from canfleet.benchmark import report
     from canfleet.benchmark.load import Target
     from canfleet.benchmark.outage import measure_outage, platform_with_own_clickhouse
     from canfleet.benchmark.overload import measure_overload
     from canfleet.benchmark.recording import Traffic
+    from canfleet.benchmark.small import measure_small
     from canfleet.benchmark.soak import measure_soak
 
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
@@ -80,44 +83,49 @@ def bench(
     parts = only or [part for part in Part if part not in {Part.OUTAGE, Part.SOAK}]
     running = None if url is None else Target(url, key, clickhouse)
     document: dict[str, Any] = {"machine": _machine()}
-    bars: list[Bar] = []
+    found: list[Bar] = []
     if Part.KERNELS in parts:
         console.print("measuring the numeric core …")
         document["kernels"] = kernels = _kernels(vehicles, log, dbc)
-        bars += report.kernel_bars(kernels)
+        found += bars.kernel_bars(kernels)
         report.print_kernels(console, kernels)
     if Part.LOAD in parts:
         with _target(running, config, console) as target:
             traffic = Traffic(rate, duration, vehicles, loading.INJECTIONS)
             document["load"] = run = _noting_load(lambda: loading.measure_load(target, traffic))
-        bars += report.load_bars(run)
+        found += bars.load_bars(run)
         report.print_run(console, "Load", run)
     if Part.SUSTAINED in parts:
         with _target(running, config, console) as target:
             traffic = Traffic(sustained_rate, sustained_duration, vehicles, loading.NOTHING)
             document["sustained"] = run = _noting_load(lambda: loading.measure_sustained(target, traffic))
-        bars += report.sustained_bars(run)
+        found += bars.sustained_bars(run)
         report.print_run(console, "Sustained", run)
+    if Part.SMALL in parts:
+        with _target(running, config, console) as target:
+            document["small"] = run = measure_small(target, small_rate, vehicles, duration)
+        found += bars.small_bars(run)
+        report.print_small(console, run)
     if Part.OVERLOAD in parts:
         with _target(running, config, console) as target:
             traffic = Traffic(overload_rate, overload_duration, vehicles, loading.NOTHING)
             document["overload"] = run = measure_overload(target, traffic)
-        bars += report.overload_bars(run)
+        found += bars.overload_bars(run)
         report.print_overload(console, run)
     if Part.OUTAGE in parts:
         console.print(f"ClickHouse away for {outage_duration:g} s …")
         with platform_with_own_clickhouse() as (target, own):
             document["outage"] = run = measure_outage(target, own, rate, vehicles, outage_duration)
-        bars += report.outage_bars(run)
+        found += bars.outage_bars(run)
         report.print_outage(console, run)
     if Part.SOAK in parts:
         with _target(running, config, console) as target:
             document["soak"] = run = measure_soak(target, rate, vehicles, soak_duration)
-        bars += report.soak_bars(run)
+        found += bars.soak_bars(run)
         report.print_soak(console, run)
-    report.print_bars(console, bars)
+    report.print_bars(console, found)
     if as_json:
-        typer.echo(orjson.dumps(document | {"bars": [bar.as_json() for bar in bars]}, option=orjson.OPT_INDENT_2))
+        typer.echo(orjson.dumps(document | {"bars": [bar.as_json() for bar in found]}, option=orjson.OPT_INDENT_2))
     if not all(all(document[part]["checks"].values()) for part in Part if "checks" in document.get(part, {})):
         raise typer.Exit(1)
 
@@ -157,14 +165,14 @@ def _target(running: Target | None, config: Path | None, console: Console) -> It
 
 
 def _noting_load(measure: Any) -> dict[str, Any]:  # noqa: ANN401 a call without arguments
-    from canfleet.benchmark import report
+    from canfleet.benchmark import bars
 
     before = os.getloadavg()[0]
     document: dict[str, Any] = measure()
     return document | {
         "load_average_before": before,
-        "usd_per_1000_messages": report.cost_per_thousand(document),
-        "usd_per_core_hour": report.CORE_HOUR_USD,
+        "usd_per_1000_messages": bars.cost_per_thousand(document),
+        "usd_per_core_hour": bars.CORE_HOUR_USD,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from canfleet.benchmark import report
+from canfleet.benchmark import bars
 from canfleet.benchmark.overload import CRITICAL_FRAMES, critical_body, memory_summary
 from pipeline.decode.databases import load_catalogue
 from pipeline.frames.body import ARROW, read_body
@@ -42,7 +42,7 @@ def run(p99: float, refused: int, told_when: int, critical_refused: int = 0) -> 
         "normal": {"refused": refused, "told_when": told_when},
         "checks": {"every accepted frame is stored": True},
     }
-    return [bar.met for bar in report.overload_bars(document)]
+    return [bar.met for bar in bars.overload_bars(document)]
 
 
 def test_bars_of_overload() -> None:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canfleet.benchmark import load, processes, recording, report, soak
+from canfleet.benchmark import bars, load, processes, recording, soak
+from canfleet.benchmark.bars import Bar
 from canfleet.benchmark.detection import scores
 from canfleet.benchmark.kernels import _rows, fleet_frames
 from canfleet.benchmark.probe import VEHICLE, frame
-from canfleet.benchmark.report import Bar
 from canfleet.benchmark.verify import checks
 from canfleet.benchmark.visibility import EventParser
 from simulator.injections import Injections
@@ -104,11 +104,11 @@ def test_a_process_that_ended_or_a_lost_frame_misses_the_soak_bar():
     def run(growth, checks=True):
         return {"rate": 50_000, "duration_s": 3600, "processes": growth, "checks": {"stored": checks}}
 
-    assert [bar.met for bar in report.soak_bars(run([{"growth": 0.09}]))] == [True, True]
-    assert not report.soak_bars(run([{"growth": 0.11}]))[0].met
-    assert not report.soak_bars(run([{"growth": 0.0}, {"growth": None}]))[0].met
-    assert not report.soak_bars(run([]))[0].met
-    assert not report.soak_bars(run([{"growth": 0.0}], checks=False))[1].met
+    assert [bar.met for bar in bars.soak_bars(run([{"growth": 0.09}]))] == [True, True]
+    assert not bars.soak_bars(run([{"growth": 0.11}]))[0].met
+    assert not bars.soak_bars(run([{"growth": 0.0}, {"growth": None}]))[0].met
+    assert not bars.soak_bars(run([]))[0].met
+    assert not bars.soak_bars(run([{"growth": 0.0}], checks=False))[1].met
 
 
 def test_account_leaves_the_load_generator_out_of_the_total():
@@ -128,7 +128,7 @@ def test_this_process_is_of_its_own_family():
 
 def test_cost_of_messages():
     run = {"processes": {"total": {"cpu_s_per_million": 36.0}}}
-    assert report.cost_per_thousand(run) == pytest.approx(36e-6 * 1000 / 3600 * report.CORE_HOUR_USD)
+    assert bars.cost_per_thousand(run) == pytest.approx(36e-6 * 1000 / 3600 * bars.CORE_HOUR_USD)
 
 
 def test_a_growing_backlog_is_told_from_a_saw_tooth():
