@@ -52,7 +52,7 @@ def name_of(command: str) -> str:
     words = command.split() or [""]
     if words[0].startswith("ray::"):
         return words[0].partition(".")[0]
-    if "python" in words[0]:
+    if words[0].rpartition("/")[2].startswith("python"):
         module = words[words.index("-m") + 1 :] if "-m" in words else []
         words = module or [word for word in words if word.endswith(".py")] or words
     return words[0].rpartition("/")[2]

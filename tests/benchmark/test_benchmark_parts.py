@@ -78,7 +78,7 @@ def test_role_of_a_process(command, role):
         ("ray::ServeReplica:frames:frames.handle_request", "ray::ServeReplica:frames:frames"),
         ("/venv/bin/python -u /venv/ray/dashboard/agent.py --node-ip-address=1", "agent.py"),
         ("/venv/bin/python -m canfleet up --port 1", "canfleet"),
-        ("/venv/ray/core/src/ray/raylet/raylet --raylet_socket_name=x", "raylet"),
+        ("/venv/lib/python3.11/ray/raylet/raylet --python_worker_command=python setup_worker.py", "raylet"),
         ("", ""),
     ],
 )
