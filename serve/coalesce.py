@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from pipeline.errors import Overloaded
 from pipeline.frames.limits import FrameLimits
 from pipeline.frames.many import CutBody, read_many
 from pipeline.frames.split import select
@@ -17,6 +18,7 @@ from pipeline.keys.record import KeyRecord
 from pipeline.lanes.lane import Lane
 from pipeline.submission import Counts
 from pipeline.types import I32, Bools
+from serve.budget import Held
 from serve.intake import Intake, Origin
 
 SMALL_BYTES: Final = 16 << 10
@@ -37,6 +39,7 @@ class _Gathered:
     timer: asyncio.TimerHandle
     bodies: list[CutBody] = field(default_factory=list)
     keys: list[KeyRecord] = field(default_factory=list)
+    held: list[Held] = field(default_factory=list)
     answers: list[_Answer] = field(default_factory=list)
     n_bytes: int = 0
 
@@ -51,8 +54,10 @@ class Coalescer:
         self._gathered: dict[str, _Gathered] = {}
         self._taking: set[asyncio.Task[None]] = set()
 
-    async def take(self, key: KeyRecord, body: CutBody, request_id: str, received_at: int) -> Counts | None:
+    async def take(self, key: KeyRecord, body: CutBody, held: Held, request_id: str, received_at: int) -> Counts | None:
         """Make the frames of one small request durable, at most `GATHER_S` later than alone.
+
+        `held` is what the request holds of the replica's budget; it leaves the reserve unless it is critical.
 
         Returns:
             What became of its frames; None where some of them are bad, and it must be taken alone: nothing of it was
@@ -69,6 +74,7 @@ class Coalescer:
         answer: _Answer = loop.create_future()
         gathered.bodies.append(body)
         gathered.keys.append(key)
+        gathered.held.append(held)
         gathered.answers.append(answer)
         gathered.n_bytes += len(body.body)
         if gathered.n_bytes >= FULL_BYTES:
@@ -96,19 +102,20 @@ class Coalescer:
             _answer(gathered.answers[place], None)
         if len(body):
             origin = Origin(fleet, gathered.received_at, gathered.request_id, None)
-            self._take_good(origin, frames, body, gathered.answers)
+            self._take_good(origin, frames, body, gathered)
 
-    def _take_good(self, origin: Origin, frames: pa.RecordBatch, body: I32, answers: list[_Answer]) -> None:
+    def _take_good(self, origin: Origin, frames: pa.RecordBatch, body: I32, gathered: _Gathered) -> None:
         """Take frames whose bodies are all good, lane by lane; usually it is one."""
         starts = np.flatnonzero(np.diff(body, prepend=-1))
-        lane_of_row = np.repeat(
-            self._intake.lanes(frames, starts, origin.received_at), np.diff(starts, append=len(body))
-        )
-        present = np.unique(lane_of_row)
-        for lane in present.tolist():
-            rows = lane_of_row == lane
-            mine = frames if len(present) == 1 else select(frames, rows)
-            self._start(self._take_lane(origin, Lane(lane), mine, body[rows], answers))
+        lanes = self._intake.lanes(frames, starts, origin.received_at)
+        room = [_find_room(gathered, int(body[start]), Lane(lane)) for start, lane in zip(starts, lanes, strict=True)]
+        lengths = np.diff(starts, append=len(body))
+        lane_of_row, has_room = np.repeat(lanes, lengths), np.repeat(room, lengths)
+        for lane in np.unique(lanes).tolist():
+            rows = (lane_of_row == lane) & has_room
+            if rows.any():
+                mine = frames if rows.all() else select(frames, rows)
+                self._start(self._take_lane(origin, Lane(lane), mine, body[rows], gathered.answers))
 
     def _start(self, taking: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(taking)
@@ -126,6 +133,17 @@ class Coalescer:
             results = [error] * len(places)
         for place, result in zip(places.tolist(), results, strict=True):
             _answer(answers[place], result)
+
+
+def _find_room(gathered: _Gathered, place: int, lane: Lane) -> bool:
+    """Whether a request may go on holding its body; one that may not is told so."""
+    if lane is not Lane.CRITICAL:
+        try:
+            gathered.held[place].leave_reserve()
+        except Overloaded as error:
+            _answer(gathered.answers[place], error)
+            return False
+    return True
 
 
 def _answer(answer: _Answer, result: Counts | BaseException | None) -> None:

@@ -17,7 +17,7 @@ from pipeline.descriptors import reserve_descriptors
 from pipeline.frames.body import warm
 from pipeline.heap import freeze_heap
 from serve.asgi import PostEndpoint
-from serve.gateway import FramesEndpoint
+from serve.gateway import Door, FramesEndpoint
 from serve.logs import LogsEndpoint
 from serve.measure import measure
 from serve.platform import Platform
@@ -42,7 +42,7 @@ class Gateway:
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application Serve runs in this replica."""
-        return _measured(FramesEndpoint(self._platform))
+        return _measured(FramesEndpoint(Door(self._platform)))
 
 
 @serve.ingress()

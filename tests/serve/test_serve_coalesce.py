@@ -19,7 +19,7 @@ from pipeline.config import CanfleetConfig
 from pipeline.errors import Overloaded
 from pipeline.lanes.lane import Lane
 from pipeline.lanes.settings import LaneSettings
-from serve.gateway import FramesEndpoint
+from serve.gateway import Door, FramesEndpoint
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
 NOW = time.time_ns() // 1000
@@ -36,7 +36,7 @@ def ndjson(*frames: dict[str, Any]) -> bytes:
 
 def send(platform: StandIn, requests: list[tuple[bytes, dict[str, str]]], *, at_once: bool) -> list[httpx.Response]:
     async def all_of_them() -> list[httpx.Response]:
-        async with client(FramesEndpoint(platform)) as http:
+        async with client(FramesEndpoint(Door(platform))) as http:
             calls = [http.post("/v1/frames", content=body, headers=headers) for body, headers in requests]
             return list(await asyncio.gather(*calls)) if at_once else [await call for call in calls]
 

@@ -16,7 +16,7 @@ from serve_stand_in import bearer, check_problem, client
 from pipeline.clickhouse.dead_letters import DeadLetters
 from pipeline.config import DeadLetterSettings
 from pipeline.errors import Overloaded, WarehouseAway
-from serve.gateway import FramesEndpoint
+from serve.gateway import Door, FramesEndpoint
 from serve.query import build_query_app
 
 HOUR_US = 3_600_000_000
@@ -44,7 +44,7 @@ class Api:
     def send(self, *frames: dict[str, Any], key: str | None = None) -> httpx.Response:
         body = b"".join(json.dumps(one).encode() + b"\n" for one in frames)
         headers = bearer(key or self.key) | {"Content-Type": NDJSON}
-        return self._call(FramesEndpoint(self.platform), "POST", "/v1/frames", content=body, headers=headers)
+        return self._call(FramesEndpoint(Door(self.platform)), "POST", "/v1/frames", content=body, headers=headers)
 
     def ask(self, method: str, path: str = "", key: str | None = None, **request: Any) -> httpx.Response:
         headers = bearer(key or self.key)

@@ -13,7 +13,7 @@ from serve_command import Done, run_canfleet, served
 from serve_shard_platform import ShardPlatform
 from serve_stand_in import bearer
 
-from serve.gateway import FramesEndpoint
+from serve.gateway import Door, FramesEndpoint
 from serve.query import build_query_app
 
 
@@ -21,7 +21,7 @@ from serve.query import build_query_app
 def fleet(shard_platform: ShardPlatform, request: pytest.FixtureRequest) -> str:
     """A fleet with one good frame and four dead letters; its name."""
     name: str = request.node.name
-    with served(FramesEndpoint(shard_platform)) as url:
+    with served(FramesEndpoint(Door(shard_platform))) as url:
         frame = {"vehicle_id": "v1", "timestamp": time.time_ns() // 1000, "arbitration_id": 256}
         rows = [frame | {"data": data} for data in ("0", "1", "02", "zz" * 300)] + [frame]
         answer = httpx.post(f"{url}/v1/frames", json=rows, headers=bearer(shard_platform.key(name, "ingest")))

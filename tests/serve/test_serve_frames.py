@@ -22,7 +22,7 @@ from pipeline.config import CanfleetConfig
 from pipeline.errors import Overloaded
 from pipeline.frames.body import read_body
 from pipeline.frames.limits import FrameLimits
-from serve.gateway import FramesEndpoint
+from serve.gateway import Door, FramesEndpoint
 from serve.intake import split
 
 ARROW = "application/vnd.apache.arrow.stream"
@@ -55,7 +55,7 @@ def arrow(n: int) -> bytes:
 
 def post(platform: StandIn, body: Any, headers: dict[str, str], method: str = "POST", path: str = "/v1/frames"):
     async def send():
-        async with client(FramesEndpoint(platform)) as http:
+        async with client(FramesEndpoint(Door(platform))) as http:
             return await http.request(method, path, content=body, headers=headers)
 
     return asyncio.run(send())
@@ -132,7 +132,7 @@ def test_without_a_valid_key_nothing_is_read(platform: StandIn, headers: dict[st
 
         raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         scope = {"type": "http", "method": "POST", "path": "/v1/frames", "headers": raw, "query_string": b""}
-        await FramesEndpoint(platform)(scope, receive, deliver)
+        await FramesEndpoint(Door(platform))(scope, receive, deliver)
         return received, sent
 
     received, sent = asyncio.run(send())
@@ -237,7 +237,7 @@ def test_an_odd_request_id_is_replaced(platform: StandIn, given_id: str) -> None
 
 def test_more_bodies_than_the_budget_allows_are_refused(platform: StandIn) -> None:
     async def send() -> list[int]:
-        endpoint = FramesEndpoint(platform)
+        endpoint = FramesEndpoint(Door(platform))
         endpoint.budget.total, endpoint.budget.reserve = 1_500, 0
         release = asyncio.Event()
 
@@ -291,7 +291,7 @@ def test_answers_and_refused_frames_are_told_once_a_request(platform: StandIn) -
     refused: list[int] = []
 
     async def send(body: bytes, kind: str) -> None:
-        endpoint = FramesEndpoint(platform)
+        endpoint = FramesEndpoint(Door(platform))
         endpoint.on_answer = lambda status, seconds: answers.append((status, seconds))
         endpoint.on_refused_frames = refused.append
         async with client(endpoint) as http:
@@ -321,7 +321,7 @@ def test_a_keys_last_use_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     key, unused = platform.key("north", "ingest"), platform.key("north", "ingest")
 
     async def send() -> None:
-        async with client(FramesEndpoint(platform)) as http:
+        async with client(FramesEndpoint(Door(platform))) as http:
             headers = bearer(key) | {"Content-Type": NDJSON}
             assert (await http.post("/v1/frames", content=ndjson(frame()), headers=headers)).status_code == 202
             for _ in range(10):

@@ -16,8 +16,9 @@ from serve_stand_in import BOOTSTRAP, StandIn, StandInResult, bearer, check_prob
 from pipeline.config import CanfleetConfig
 from pipeline.errors import Overloaded
 from pipeline.lanes.lane import Lane
-from serve.gateway import INLINE_BYTES, FramesEndpoint
+from serve.gateway import Door, FramesEndpoint
 from serve.logs import LogsEndpoint
+from serve.taking import INLINE_BYTES
 from simulator import FLEET_DBC
 
 CRITICAL, NORMAL = 128, 256
@@ -67,7 +68,7 @@ def test_the_lane_of_a_request_reaches_every_shard(tmp_path: Path, sent: bytes, 
     platform = StandIn(tmp_path, CanfleetConfig(dbc=(FLEET_DBC,)))
 
     async def send() -> httpx.Response:
-        async with client(FramesEndpoint(platform)) as http:
+        async with client(FramesEndpoint(Door(platform))) as http:
             return await http.post("/v1/frames", content=sent, headers=HEADERS)
 
     assert asyncio.run(send()).status_code == 202
@@ -90,7 +91,7 @@ def test_an_old_log_is_backfill(tmp_path: Path) -> None:
 def test_requests_that_wait_for_their_commit_leave_room_for_critical_ones(tmp_path: Path) -> None:
     async def run() -> None:
         platform = Slow(tmp_path, CanfleetConfig(dbc=(FLEET_DBC,)))
-        endpoint = FramesEndpoint(platform)
+        endpoint = FramesEndpoint(Door(platform))
         normal = body(*[NORMAL] * 10)
         endpoint.budget.total, endpoint.budget.reserve = 3 * len(normal), len(normal)
         async with client(endpoint) as http:
@@ -101,7 +102,7 @@ def test_requests_that_wait_for_their_commit_leave_room_for_critical_ones(tmp_pa
             waiting = [asyncio.create_task(post(normal)) for _ in range(3)]
             while endpoint.budget.used < endpoint.budget.total:
                 await asyncio.sleep(0.001)
-            while len(platform.lanes) < len(waiting):
+            while len(platform.frames()) < 10 * len(waiting):
                 await asyncio.sleep(0.001)
             for _ in range(3):
                 refused = await post(normal)
@@ -127,7 +128,7 @@ def test_large_bodies_are_refused_unread_while_live_requests_find_no_room(tmp_pa
         raise AssertionError("the body was read")
 
     async def run() -> None:
-        async with client(FramesEndpoint(Full(tmp_path, CanfleetConfig(dbc=(FLEET_DBC,))))) as http:
+        async with client(FramesEndpoint(Door(Full(tmp_path, CanfleetConfig(dbc=(FLEET_DBC,)))))) as http:
             large = HEADERS | {"Content-Length": str(INLINE_BYTES + 1)}
             answer = await http.post("/v1/frames", content=unreadable(), headers=large)
             check_problem(answer, 503, "overloaded")

@@ -16,7 +16,7 @@ from serve_stand_in import StandIn, bearer, check_problem, client
 from pipeline.config import CanfleetConfig, ServerSettings
 from pipeline.keys.record import KeyRecord
 from pipeline.limits.settings import RateLimitSettings
-from serve.gateway import FramesEndpoint
+from serve.gateway import Door, FramesEndpoint
 from serve.problems import ProblemError
 from serve.query import build_query_app
 from serve.rate_limits import RateLimits
@@ -37,7 +37,7 @@ def body(n: int, age_s: float = 0.0) -> bytes:
 
 def send(stand_in: StandIn, key: str, *bodies: bytes, **headers: str) -> list[httpx.Response]:
     async def all_of_them() -> list[httpx.Response]:
-        async with client(FramesEndpoint(stand_in)) as http:
+        async with client(FramesEndpoint(Door(stand_in))) as http:
             sent = {**bearer(key), **NDJSON, **{name.replace("_", "-"): text for name, text in headers.items()}}
             return [await http.post("/v1/frames", content=one, headers=sent) for one in bodies]
 
@@ -105,7 +105,7 @@ def test_guessing_keys_is_limited_by_address_and_valid_keys_are_not(tmp_path):
     key = stand_in.key("north", "ingest")
 
     async def ask() -> list[int]:
-        async with client(FramesEndpoint(stand_in)) as http:
+        async with client(FramesEndpoint(Door(stand_in))) as http:
 
             async def one(text: str, address: str) -> int:
                 headers = {**bearer(text), **NDJSON, "X-Canfleet-Address": address}
