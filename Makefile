@@ -5,7 +5,7 @@ DURATION ?= 0
 MINUTES ?= 10
 SEED ?=
 
-.PHONY: demo test check format bench chaos clean lock
+.PHONY: demo test check format bench chaos fuzz clean lock
 
 .venv/ready: requirements.lock pyproject.toml
 	python3 -m venv .venv
@@ -33,6 +33,9 @@ bench: .venv/ready ## the benchmark, as a person reads it
 
 chaos: .venv/ready ## load and faults for MINUTES=10, by SEED, then a verdict: is anything lost or doubled?
 	@$(PY) -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+fuzz: .venv/ready ## hostile input for MINUTES=10 each: does any reader crash, hang, or answer with 500?
+	@$(PY) -m tests.fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 lock: ## resolve the dependencies again (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \

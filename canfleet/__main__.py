@@ -18,6 +18,7 @@ from canfleet.commands.simulate import simulate
 from canfleet.commands.sql import sql
 from canfleet.commands.status import status
 from canfleet.commands.up import up
+from canfleet.commands.upload import upload
 from pipeline.errors import CanfleetError
 
 app = typer.Typer(
@@ -26,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up, down, status, reconcile, simulate, replay, send, sql, bench, demo):
+for command in (up, down, status, reconcile, simulate, replay, send, upload, sql, bench, demo):
     app.command(command.__name__)(command)
 app.add_typer(keys_app, name="keys")
 app.add_typer(dlq_app, name="dlq")

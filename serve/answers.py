@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import quote_from_bytes
 
 import orjson
 from fastapi import Request
@@ -16,6 +17,7 @@ from serve.faults import problem_of
 from serve.problems import MEDIA_TYPE, Problem, bad_request, method_not_allowed, not_found
 from serve.request_id import request_id_of
 
+_ASCII: Final = bytes(range(128))
 NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
@@ -76,6 +78,9 @@ class Boundary:
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode()), *rates]
             await send(message)
 
+        if not scope["query_string"].isascii():
+            # As it should have been sent: the router fails where it needs the text of the URL.
+            scope["query_string"] = quote_from_bytes(scope["query_string"], _ASCII).encode()
         try:
             await self._app(scope, receive, send_with_id)
         except Exception as error:  # noqa: BLE001 (the boundary: faults.problem_of tells and logs all of them)

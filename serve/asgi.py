@@ -19,6 +19,8 @@ from serve.request_id import address_of, request_id_of
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
+_DIGITS: Final = 18
+
 
 class ClientGone(BodyError):
     """The client closed the connection before its body was complete; there is nobody to answer."""
@@ -69,8 +71,9 @@ class Request:
             return limit
         if not text.isdigit():
             raise ProblemError(bad_request("Content-Length is no number"))
-        if int(text) > limit:
-            raise BodyTooLarge(f"the body has {int(text):,} bytes, the bound is {limit:,}: send less at a time")
+        # No number of so many digits is small, and Python does not read one of thousands.
+        if len(text) > _DIGITS or int(text) > limit:
+            raise BodyTooLarge(f"the body has {_short(text)} bytes, the bound is {limit:,}: send less at a time")
         return int(text)
 
     async def next_chunk(self) -> tuple[bytes, bool]:
@@ -171,6 +174,10 @@ async def _send(
     raw += [(name.lower().encode(), value.encode("latin-1")) for name, value in (headers or {}).items()]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
+
+
+def _short(digits: bytes) -> str:
+    return f"{int(digits):,}" if len(digits) <= _DIGITS else f"10^{len(digits) - 1} or more"
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

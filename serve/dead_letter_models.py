@@ -6,7 +6,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from serve.models import Microseconds
+from serve.models import Asked, Microseconds
 
 MAX_IDS: Final = 1_000
 MAX_PAYLOAD_CHARACTERS: Final = 1 << 20
@@ -46,10 +46,8 @@ class DeadLetterPage(_Answer):
     next: str | None
 
 
-class ReplayFilter(BaseModel):
+class ReplayFilter(Asked):
     """Which dead letters are meant: all that agree with what is given; `{}` is every one."""
-
-    model_config = ConfigDict(extra="forbid")
 
     reason: str | None = Field(default=None, examples=["timestamp_in_future"])
     stage: str | None = None
@@ -59,10 +57,8 @@ class ReplayFilter(BaseModel):
     end: str | int | None = Field(default=None, alias="to", description="Received before.")
 
 
-class ReplayRequest(BaseModel):
+class ReplayRequest(Asked):
     """Dead letters to send again: either `ids` or `filter`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     ids: list[str] | None = Field(default=None, min_length=1, max_length=MAX_IDS, examples=[[_ID]])
     filter: ReplayFilter | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.keys.record import MAX_FLEET_CHARACTERS, Scope
 
@@ -196,14 +196,40 @@ class Readiness(_Answer):
     reasons: list[str]
 
 
-class KeyRequest(BaseModel):
-    """A key to be made."""
+class Asked(BaseModel):
+    """What a client asks for in a body."""
 
     model_config = ConfigDict(extra="forbid")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_unicode(cls, document: object) -> object:
+        # JSON can escape half of a character. Nothing that has to write it, as UTF-8, would know what to do.
+        if not _is_unicode(document):
+            raise ValueError("a text in it is no Unicode: an escape is half of a surrogate pair")
+        return document
+
+
+def _is_unicode(document: object) -> bool:
+    match document:
+        case str():
+            return not any("\ud800" <= character <= "\udfff" for character in document)
+        case list():
+            return all(map(_is_unicode, document))
+        case dict():
+            return all(_is_unicode(part) for pair in document.items() for part in pair)
+        case _:
+            return True
+
+
+class KeyRequest(Asked):
+    """A key to be made."""
+
     fleet: str = Field(min_length=1, max_length=MAX_FLEET_CHARACTERS, examples=["north"])
     scopes: list[Scope] = Field(min_length=1, examples=[["ingest", "query"]])
-    expires_at: int | None = Field(None, description="When it stops working, microseconds since the epoch.")
+    expires_at: int | None = Field(
+        None, ge=0, le=1 << 53, description="When it stops working, microseconds since the epoch."
+    )
     vehicles: list[str] = Field(
         default_factory=list,
         description="Ids or globs (`truck-*`) of the vehicles it may send frames of; for a key that only ingests.",

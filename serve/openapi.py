@@ -35,6 +35,7 @@ _TITLES: Final = {
     "415": "Unknown content type or encoding.",
     "429": "Rate limit; `Retry-After` says when.",
     "500": "A fault of canfleet; the request id leads to the log.",
+    "502": "ClickHouse refused the query.",
     "503": "Overload, or a part is away; `Retry-After` says when. Nothing of the request was accepted.",
 }
 _RATE_HEADERS: Final = {
@@ -45,6 +46,13 @@ _RATE_HEADERS: Final = {
     }.items()
 }
 _OPEN: Final = {"/healthz", "/readyz"}
+_STORED: Final = (
+    "/v1/anomalies",
+    "/v1/dead-letters",
+    "/v1/ledger/reconciliation",
+    "/v1/vehicles/{vehicle_id}/signals/",
+)
+"""How paths begin that are answered from ClickHouse."""
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -68,7 +76,8 @@ def _finish(path: str, operation: dict[str, Any]) -> None:
     # FastAPI's 422 is what the API answers with 400.
     responses.pop("422", None)
     usual = ["500", "503"] if path in _OPEN else ["400", "401", "403", "429", "500", "503"]
-    for status in [*usual, *(["404"] if "{" in path else [])]:
+    stored = ["502"] if path.startswith(_STORED) else []
+    for status in [*usual, *stored, *(["404"] if "{" in path else [])]:
         responses.setdefault(status, {"description": _TITLES[status]})
     for status, response in responses.items():
         if status >= "400":

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("pipeline", "actors", "serve", "simulator", "canfleet")
+PACKAGES = ("pipeline", "actors", "serve", "simulator", "canfleet", "edge")
 
 MAY_IMPORT = {
     "pipeline": set(),
     "actors": {"pipeline"},
     "serve": {"pipeline", "actors"},
     "simulator": {"pipeline"},
-    "canfleet": {"pipeline", "actors", "serve", "simulator"},
+    "canfleet": {"pipeline", "actors", "serve", "simulator", "edge"},
+    "edge": set(),
 }
 
 LAYERS = [

@@ -177,7 +177,7 @@ def read_rows(
         name_length = np.int64(0)
         aside = stop - at < 2 or body[at] != 123
         at = skip_space(body, at + 1, stop)
-        if not aside and body[at] == 125:
+        if not aside and at < stop and body[at] == 125:
             aside = at + 1 != stop
         else:
             while not aside:

@@ -1,0 +1,70 @@
+"""Inputs that the searches found, each with what it did before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from pipeline.frames import json_kernel, json_reader
+from tests.fuzz.front_door import LETTER, REFUSED
+from tests.fuzz.http_requests import HttpRequest
+from tests.fuzz.http_target import HttpTarget
+from tests.fuzz.json_target import LetterTarget
+from tests.serve.serve_stand_in import BOOTSTRAP
+
+JSON = [("authorization", f"Bearer {BOOTSTRAP}"), ("content-type", "application/json")]
+
+
+@pytest.fixture(scope="module")
+def http() -> Iterator[HttpTarget]:
+    target = HttpTarget()
+    yield target
+    target.close()
+
+
+@pytest.mark.parametrize("payload", [b"{ ", b"{\t\n", b"{", b" {", b"{}", b""])
+def test_the_kernel_of_rows_reads_nothing_behind_the_last(payload: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`{ ` made it read one byte past the text. Compiled, it would not tell; as Python it does."""
+    monkeypatch.setattr(json_reader, "read_rows", json_kernel.read_rows.py_func)
+    LetterTarget().attempt(payload)
+
+
+POSTED = {
+    "an end past 64 bits met SQLite": ("/v1/keys", {"fleet": "n", "scopes": ["query"], "expires_at": 10**30}),
+    "a vehicle that is no Unicode was kept, and no list of keys could be answered any more": (
+        "/v1/keys",
+        {"fleet": "n", "scopes": ["ingest"], "vehicles": ["\ud800"]},
+    ),
+    "an id that is no Unicode ended in no answer at all": ("/v1/dead-letters/replay", {"ids": ["\ud800"]}),
+    "a reason that is no Unicode went to ClickHouse": ("/v1/dead-letters/replay", {"filter": {"reason": "\ud800"}}),
+    "a cursor that is no Unicode": ("/v1/dead-letters/replay", {"ids": [LETTER], "cursor": "\ud800"}),
+}
+
+SENT = {
+    "Python reads no number of 5,000 digits": HttpRequest(
+        "POST", "/v1/frames", "", [*JSON, ("content-length", "9" * 5_000)], b"[]"
+    ),
+    "the router fails on a query that is not UTF-8, at a path that is not there": HttpRequest(
+        "GET", "/v1/nothing", "\xbc", JSON, b""
+    ),
+    "and where it would redirect": HttpRequest("PUT", "/v1/dead-letters/", "a=\x8a", JSON, b""),
+    "502 was not described": HttpRequest("GET", "/v1/anomalies", f"kind={REFUSED.replace(' ', '+')}", JSON, b""),
+}
+
+
+@pytest.mark.parametrize("name", POSTED)
+def test_what_is_posted_is_taken_or_refused(http: HttpTarget, name: str) -> None:
+    path, document = POSTED[name]
+    send(http, HttpRequest("POST", path, "", JSON, json.dumps(document).encode()))
+    send(http, HttpRequest("GET", "/v1/keys", "", JSON, b""))
+
+
+@pytest.mark.parametrize("name", SENT)
+def test_what_is_sent_is_answered_as_described(http: HttpTarget, name: str) -> None:
+    send(http, SENT[name])
+
+
+def send(http: HttpTarget, request: HttpRequest) -> None:
+    http.attempt(json.dumps([request.as_json()]).encode())
