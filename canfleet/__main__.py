@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 
 import typer
 
-from canfleet.commands.bench import bench
-from canfleet.commands.demo import demo
-from canfleet.commands.dlq import dlq_app
-from canfleet.commands.down import down
-from canfleet.commands.keys import keys_app
-from canfleet.commands.reconcile import reconcile
-from canfleet.commands.replay import replay
-from canfleet.commands.send import send
-from canfleet.commands.simulate import simulate
-from canfleet.commands.sql import sql
-from canfleet.commands.status import status
-from canfleet.commands.up import up
 from canfleet.commands.upload import upload
 from pipeline.errors import CanfleetError
 
@@ -27,10 +16,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up, down, status, reconcile, simulate, replay, send, upload, sql, bench, demo):
-    app.command(command.__name__)(command)
-app.add_typer(keys_app, name="keys")
-app.add_typer(dlq_app, name="dlq")
+if find_spec("ray") is not None:
+    from canfleet.commands.platform import add_platform_commands
+
+    add_platform_commands(app)
+app.command("upload")(upload)
+
+
+@app.callback()
+def _several() -> None:
+    """Keep `upload` a command of its own where it is the only one."""
 
 
 def main() -> None:

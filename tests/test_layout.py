@@ -51,7 +51,11 @@ LAYERS = [
 ]
 """Inside `pipeline`, a part imports its own layer and those above it in this list."""
 
-FOREIGN = {"pipeline": {"ray", "fastapi", "starlette", "uvicorn"}, "simulator": {"ray", "fastapi", "starlette"}}
+FOREIGN = {
+    "pipeline": {"ray", "fastapi", "starlette", "uvicorn"},
+    "simulator": {"ray", "fastapi", "starlette"},
+    "edge": {"ray", "numba", "numpy", "pyarrow", "orjson", "yaml", "pydantic"},
+}
 """Libraries that a package must do without."""
 
 

@@ -33,7 +33,7 @@ def main() -> int:
     say(f"seed {seed}, findings in {folder}")
     outcomes = [run(name, arguments.minutes * 60, seed, folder, say, checked=arguments.checked) for name in names]
     say(table(outcomes))
-    return 1 if any(outcome.found for outcome in outcomes) else 0
+    return 1 if any(outcome.broken for outcome in outcomes) else 0
 
 
 def say(line: str) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 MOST_BYTES: Final = 32 << 20
 """Longest input."""
 
-_LAYOUT: Final = struct.Struct("<QdddQQd")
+_LAYOUT: Final = struct.Struct("<QdddQQd?")
 
 
 @dataclass(slots=True)
@@ -26,6 +26,7 @@ class Progress:
         peak_kb: that peak.
         size: bytes of the input at hand.
         hang_s: seconds after which the input at hand counts as one that never ends.
+        contained: whether an input may end the process, see `Target`.
     """
 
     inputs: int = 0
@@ -35,6 +36,7 @@ class Progress:
     peak_kb: int = 0
     size: int = 0
     hang_s: float = 0.0
+    contained: bool = False
 
 
 class Board:

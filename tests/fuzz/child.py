@@ -24,7 +24,7 @@ WARM_INPUTS: Final = 50
 def search(target: Target, name: str, seconds: float, seed: int, folder: Path) -> None:
     """Try inputs for some time; what is found goes into `folder`, and how far it is onto the board in it."""
     board = Board(folder / "board", create=True)
-    random, progress = Random(seed), Progress(hang_s=target.hang_s)
+    random, progress = Random(seed), Progress(hang_s=target.hang_s, contained=target.contained)
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         body = target.make(random)[:MOST_BYTES]

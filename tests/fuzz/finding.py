@@ -18,7 +18,7 @@ class Finding:
     """One input that was answered as it must not be.
 
     Attributes:
-        kind: `crash`, `hang`, `unexpected`, `slow` or `memory`.
+        kind: `crash`, `ended` (the same, where it breaks no promise), `hang`, `unexpected`, `slow` or `memory`.
         what: the same for inputs that are likely to meet the same fault; names the files.
         told: what there is to know of it.
         body: the input.

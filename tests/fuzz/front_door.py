@@ -19,7 +19,7 @@ from pipeline.errors import BodyError, UnknownContentType, WarehouseAway, Wareho
 from serve.gateway import Door, FramesEndpoint
 from serve.log_reader import convert
 from serve.logs import LogsEndpoint
-from serve.moments import moment
+from serve.moments import as_datetime, moment
 from serve.query import build_query_app
 from tests.serve.serve_stand_in import StandIn
 
@@ -95,7 +95,7 @@ class FrontDoor:
         self._frames = FramesEndpoint(Door(self.platform))
         self._logs = LogsEndpoint(self.platform)
         self.fault: BaseException | None = None
-        self._patches = [
+        self._patches: list[Any] = [
             # What waits for other replicas or requests would only slow the search down.
             mock.patch.object(serve.coalesce, "GATHER_S", 0.0),
             mock.patch.object(serve.key_routes, "WAIT_S", 0.0),
@@ -137,7 +137,7 @@ class FrontDoor:
 def _read_here(spooled: Path, frames: Path, log: Any) -> int:
     """As `serve.logs._read_apart`, in this process."""
     start = moment(log.start, "start")
-    answer = convert(spooled, frames, log.vehicle_id, None if start is None else serve.logs.as_datetime(start))
+    answer = convert(spooled, frames, log.vehicle_id, None if start is None else as_datetime(start))
     if "unknown" in answer:
         raise UnknownContentType(answer["unknown"])
     if "unreadable" in answer:

@@ -51,7 +51,22 @@ _VALUES: Final = (
     "replay",
     "{}",
 )
-_JSON_VALUES: Final = (*_VALUES, None, True, 0, -1, 1 << 62, 1 << 63, 1 << 64, 10**30, 1.5, [], {}, ["query"], [[]])
+_JSON_VALUES: Final[tuple[Any, ...]] = (
+    *_VALUES,
+    None,
+    True,
+    0,
+    -1,
+    1 << 62,
+    1 << 63,
+    1 << 64,
+    10**30,
+    1.5,
+    [],
+    {},
+    ["query"],
+    [[]],
+)
 _NAMES: Final = ("ids", "filter", "payload", "cursor", "limit", "fleet", "scopes", "expires_at", "vehicles", "\ud800")
 _BODIES: Final[dict[str, dict[str, Any]]] = {
     "/v1/keys": {"fleet": "north", "scopes": ["ingest"], "vehicles": ["truck-*"], "expires_at": NOON * 2},
@@ -153,6 +168,9 @@ def _body(random: Random, template: str) -> bytes:
     else:
         body = random.choice((ndjson, json_list, json_list, stream))(random)
     chance = random.random()
+    if chance < 0.02:
+        depth = random.choice((300, 450, 700, 900, 20_000))
+        return random.choice((b'{"x":' * depth + b"1" + b"}" * depth, b"[" * depth + b"]" * depth))
     if chance < 0.2:
         return mutated(body, random)
     return gzip.compress(body, 1) if chance < 0.25 else body

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from pipeline.keys.record import BOOTSTRAP_ID, KeyRecord, digest_of, key_text
+from pipeline.keys.record import BOOTSTRAP_ID, KeyRecord, Scope, digest_of, key_text
 from pipeline.keys.ring import KeyRing
 from tests.fuzz.mutation import mutated
 from tests.fuzz.target import BrokenPromise, Target
@@ -30,7 +30,7 @@ class KeyTarget(Target):
 
     def __init__(self) -> None:
         """A ring with a key that lives, one that was revoked, and the operator's."""
-        scopes = frozenset({"ingest"})
+        scopes: frozenset[Scope] = frozenset({"ingest"})
         self._ring = KeyRing(
             [
                 KeyRecord(_ID, "north", scopes, digest_of(_SECRET), 0),

@@ -31,9 +31,11 @@ _ANSWERS: Final = {"skipped", "unreadable", "unknown"}
 class LogTarget(Target):
     """Reads a file. An input is a line with the ending of its name, then its content.
 
-    The process that does this on the platform has 120 s and 8 GiB, and its end is an answer like any other. What is
-    looked for here is a file that makes it end otherwise than by saying why.
+    The process that does this on the platform has 120 s and 8 GiB, and its end is an answer like any other: asammdf
+    can be made to read outside its memory. What is looked for is a file that makes our part end without saying why.
     """
+
+    contained = True
 
     seconds = 20.0
     megabytes = 3_000

@@ -29,6 +29,12 @@ class Planted(Target):
             os.abort()
 
 
+class Contained(Planted):
+    """The same, where the platform has a process of its own for it."""
+
+    contained = True
+
+
 class Endless(Target):
     """An input of it never ends."""
 

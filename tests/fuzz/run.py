@@ -20,7 +20,18 @@ MOST_STARTS: Final = 20
 START_S: Final = 180.0
 """How long a process may take to load and to make its first input."""
 _POLL_S: Final = 0.2
-_COLUMNS: Final = ("target", "inputs", "crashes", "unexpected", "slow", "memory", "slowest s", "most MB", "peak MB")
+_COLUMNS: Final = (
+    "target",
+    "inputs",
+    "crashes",
+    "unexpected",
+    "slow",
+    "memory",
+    "ended",
+    "slowest s",
+    "most MB",
+    "peak MB",
+)
 
 
 @dataclass(slots=True)
@@ -39,6 +50,11 @@ class Outcome:
         self.inputs += progress.inputs
         self.slowest, self.most = max(self.slowest, progress.slowest), max(self.most, progress.most)
         self.peak_kb = max(self.peak_kb, progress.peak_kb)
+
+    @property
+    def broken(self) -> bool:
+        """Whether any promise was broken."""
+        return len(self.found) > self.count("ended")
 
     def count(self, *kinds: str) -> int:
         """How many different findings there are of some kinds."""
@@ -99,14 +115,14 @@ def _watch(
         raise RuntimeError(f"{name} did not begin: {errors.read_text()[-2_000:]}")
     seen = Board(board)
     outcome.add(seen.progress())
-    body = seen.body()
+    body, contained = seen.body(), seen.progress().contained
     seen.close()
     if child.returncode == 0:
         return None
     told = errors.read_text(errors="replace")[-4_000:]
     if hung:
         return Finding("hang", "it does not end", told, body)
-    return Finding("crash", f"exit status {child.returncode}", told, body)
+    return Finding("ended" if contained else "crash", f"exit status {child.returncode}", told, body)
 
 
 def _ends(child: subprocess.Popen[bytes], board: Path) -> bool:
@@ -135,6 +151,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
             str(one.count("unexpected")),
             str(one.count("slow")),
             str(one.count("memory")),
+            str(one.count("ended")),
             f"{one.slowest:.3f}",
             f"{one.most:.0f}",
             f"{one.peak_kb / 1024:,.0f}",

@@ -17,11 +17,14 @@ class Target(ABC):
         seconds: the most CPU time that one input may take.
         megabytes: the most by which one input may raise the process's memory.
         hang_s: wall time after which an input counts as one that never ends.
+        contained: whether the platform does the same in a process whose end is an answer like any other. An input that
+            ends the process is told then, and breaks no promise.
     """
 
     seconds: float = 2.0
     megabytes: int = 192
     hang_s: float = 60.0
+    contained: bool = False
 
     @abstractmethod
     def make(self, random: Random) -> bytes:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
+import httpx
+import pyarrow as pa
 import pytest
 
 from pipeline.frames import json_kernel, json_reader
+from serve import log_reader
+from serve.logs import LogsEndpoint
+from tests.fuzz.damaged_mf4 import DAMAGED_MF4
 from tests.fuzz.front_door import LETTER, REFUSED
 from tests.fuzz.http_requests import HttpRequest
 from tests.fuzz.http_target import HttpTarget
 from tests.fuzz.json_target import LetterTarget
-from tests.serve.serve_stand_in import BOOTSTRAP
+from tests.serve.serve_stand_in import BOOTSTRAP, StandIn, check_problem, client
 
 JSON = [("authorization", f"Bearer {BOOTSTRAP}"), ("content-type", "application/json")]
 
@@ -29,6 +36,27 @@ def test_the_kernel_of_rows_reads_nothing_behind_the_last(payload: bytes, monkey
     """`{ ` made it read one byte past the text. Compiled, it would not tell; as Python it does."""
     monkeypatch.setattr(json_reader, "read_rows", json_kernel.read_rows.py_func)
     LetterTarget().attempt(payload)
+
+
+@pytest.mark.parametrize("ending", ["remote", "error"])
+def test_a_log_may_end_in_a_batch_without_a_frame(ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its dictionary was empty, and an Arrow file has one for all batches: such a log counted as unreadable."""
+    monkeypatch.setattr(log_reader, "ROWS_PER_BATCH", 2)
+    last = {"remote": "123#R", "error": "20000080#0000000000000000"}[ending]
+    log = tmp_path / "drive.log"
+    log.write_text("".join(f"({1_700_000_000 + i}.0) can0 {text}\n" for i, text in enumerate(("1#00", "1#01", last))))
+    assert log_reader.convert(log, tmp_path / "frames.arrow", "truck-7", None) == {"skipped": 1}
+    with pa.OSFile(str(tmp_path / "frames.arrow")) as source:
+        assert pa.ipc.open_file(source).read_all()["data"].to_pylist() == [b"\x00", b"\x01"]
+
+
+def test_a_file_that_ends_its_reader_is_refused(tmp_path: Path) -> None:
+    async def send() -> httpx.Response:
+        async with client(LogsEndpoint(StandIn(tmp_path))) as door:
+            return await door.post("/v1/logs?vehicle_id=v&filename=a.mf4", content=DAMAGED_MF4, headers=dict(JSON))
+
+    answer = asyncio.run(send())
+    assert "exit status" in check_problem(answer, 400, "unreadable-body")["detail"]
 
 
 POSTED = {
@@ -50,6 +78,7 @@ SENT = {
         "GET", "/v1/nothing", "\xbc", JSON, b""
     ),
     "and where it would redirect": HttpRequest("PUT", "/v1/dead-letters/", "a=\x8a", JSON, b""),
+    "a body that is nested deeply": HttpRequest("POST", "/v1/keys", "", JSON, b'{"x":' * 700 + b"1" + b"}" * 700),
     "502 was not described": HttpRequest("GET", "/v1/anomalies", f"kind={REFUSED.replace(' ', '+')}", JSON, b""),
 }
 

@@ -1,0 +1,26 @@
+"""The commands of the platform, which need all of its libraries; a vehicle has `canfleet upload` without them."""
+
+from __future__ import annotations
+
+import typer
+
+from canfleet.commands.bench import bench
+from canfleet.commands.demo import demo
+from canfleet.commands.dlq import dlq_app
+from canfleet.commands.down import down
+from canfleet.commands.keys import keys_app
+from canfleet.commands.reconcile import reconcile
+from canfleet.commands.replay import replay
+from canfleet.commands.send import send
+from canfleet.commands.simulate import simulate
+from canfleet.commands.sql import sql
+from canfleet.commands.status import status
+from canfleet.commands.up import up
+
+
+def add_platform_commands(app: typer.Typer) -> None:
+    """Add all of them to `app`."""
+    for command in (up, down, status, reconcile, simulate, replay, send, sql, bench, demo):
+        app.command(command.__name__)(command)
+    app.add_typer(keys_app, name="keys")
+    app.add_typer(dlq_app, name="dlq")
