@@ -63,7 +63,7 @@ LISTS = st.one_of(
 BODIES = st.one_of(LINES.map(lambda body: (body, NDJSON)), LISTS.map(lambda body: (body, JSON)))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(st.lists(BODIES, min_size=1, max_size=6), st.lists(st.booleans(), min_size=6, max_size=6))
 def test_every_request_is_answered_as_if_it_were_alone(tmp_path_factory, bodies, bound):
     def answers(at_once: bool) -> tuple[list[Any], list[dict[str, Any]], list[Any]]:
