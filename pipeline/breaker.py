@@ -53,7 +53,10 @@ class CircuitBreaker:
 
     def wait_s(self) -> float:
         """Seconds until a call is let through; 0 where one is now."""
-        return 0.0 if self._open_until is None else max(0.0, self._open_until - self._clock())
+        if self._open_until is None:
+            return 0.0
+        # Never more than the pause itself, which a sum of floats less one of its terms can be by a little.
+        return min(max(0.0, self._open_until - self._clock()), self._pause_s)
 
     def allows(self) -> bool:
         """Whether a call may be made; one that may after a pause is the probe."""

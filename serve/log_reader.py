@@ -29,11 +29,12 @@ def convert(log: Path, frames: Path, vehicle_id: str, start: datetime | None) ->
     """Read `log` and write its frames; the answer for standard output."""
     skipped = 0
     try:
-        # A dictionary per batch is the same single vehicle each time, so the file format's one dictionary fits.
+        # The dictionary of each batch with frames is the same single vehicle, so the file format's one fits.
         with pa.OSFile(str(frames), "wb") as sink, pa.ipc.new_file(sink, CANONICAL) as writer:
             for batch in read_log(log, vehicle_id, ROWS_PER_BATCH, start):
                 skipped += batch.skipped
-                writer.write_batch(batch.frames)
+                if batch.frames.num_rows:
+                    writer.write_batch(batch.frames)
     except UnknownContentType as error:
         return {"unknown": str(error)}
     except BodyError as error:

@@ -211,15 +211,18 @@ class Asked(BaseModel):
 
 
 def _is_unicode(document: object) -> bool:
-    match document:
-        case str():
-            return not any("\ud800" <= character <= "\udfff" for character in document)
-        case list():
-            return all(map(_is_unicode, document))
-        case dict():
-            return all(_is_unicode(part) for pair in document.items() for part in pair)
-        case _:
-            return True
+    # Not by recursion: what a client nests has no end.
+    waiting = [document]
+    while waiting:
+        match waiting.pop():
+            case str() as text:
+                if any("\ud800" <= character <= "\udfff" for character in text):
+                    return False
+            case list() as parts:
+                waiting += parts
+            case dict() as pairs:
+                waiting += [*pairs.keys(), *pairs.values()]
+    return True
 
 
 class KeyRequest(Asked):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,22 +55,22 @@ class Slow(StandIn):
 @pytest.mark.parametrize(
     ("sent", "lane"),
     [
-        (body(CRITICAL, CRITICAL), Lane.CRITICAL),
-        (body(CRITICAL, broken=2), Lane.CRITICAL),
-        (body(CRITICAL, age_us=HOUR_US), Lane.CRITICAL),
-        (body(CRITICAL, NORMAL), Lane.LIVE),
-        (body(NORMAL), Lane.LIVE),
-        (body(broken=1), Lane.LIVE),
-        (body(NORMAL, age_us=HOUR_US), Lane.BACKFILL),
+        (partial(body, CRITICAL, CRITICAL), Lane.CRITICAL),
+        (partial(body, CRITICAL, broken=2), Lane.CRITICAL),
+        (partial(body, CRITICAL, age_us=HOUR_US), Lane.CRITICAL),
+        (partial(body, CRITICAL, NORMAL), Lane.LIVE),
+        (partial(body, NORMAL), Lane.LIVE),
+        (partial(body, broken=1), Lane.LIVE),
+        (partial(body, NORMAL, age_us=HOUR_US), Lane.BACKFILL),
     ],
     ids=["critical", "critical-and-broken", "old-critical", "mixed", "live", "broken", "old"],
 )
-def test_the_lane_of_a_request_reaches_every_shard(tmp_path: Path, sent: bytes, lane: Lane) -> None:
+def test_the_lane_of_a_request_reaches_every_shard(tmp_path: Path, sent: Callable[[], bytes], lane: Lane) -> None:
     platform = StandIn(tmp_path, CanfleetConfig(dbc=(FLEET_DBC,)))
 
     async def send() -> httpx.Response:
         async with client(FramesEndpoint(Door(platform))) as http:
-            return await http.post("/v1/frames", content=sent, headers=HEADERS)
+            return await http.post("/v1/frames", content=sent(), headers=HEADERS)
 
     assert asyncio.run(send()).status_code == 202
     assert platform.lanes
