@@ -87,7 +87,7 @@ def digest_of(secret: str) -> bytes:
     A slow password hash would add nothing: the secret is 256 random bits, which no dictionary
     holds and no brute force reaches, and it is checked on every request.
     """
-    return hashlib.sha256(secret.encode()).digest()
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def new_id() -> str:
