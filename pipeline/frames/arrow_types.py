@@ -65,6 +65,9 @@ def _cut_views(column: pa.Array) -> pa.Array:
     start = column.offset
     words = np.frombuffer(views, np.int32, 4 * (start + len(column))).copy()
     np.minimum(words[::4], _LONGEST_VIEW, out=words[::4])
+    if column.null_count:
+        # Arrow validates no view of a null, and its cast follows them all the same.
+        words.reshape(-1, 4)[start:][column.is_null().to_numpy(zero_copy_only=False)] = 0
     buffers = [validity, pa.py_buffer(words), *values]
     return pa.Array.from_buffers(column.type, len(column), buffers, -1, start)
 

@@ -16,6 +16,7 @@ _TEXT: Final = (
     pa.dictionary(pa.int8(), pa.utf8()),
     pa.dictionary(pa.int32(), pa.utf8()),
     pa.dictionary(pa.uint64(), pa.large_utf8()),
+    pa.dictionary(pa.int16(), pa.string_view()),
 )
 _BYTES: Final = (pa.binary(), pa.large_binary(), pa.binary_view(), pa.binary(8), pa.binary(0))
 _INTEGERS: Final = (pa.uint8(), pa.int16(), pa.uint32(), pa.int64(), pa.uint64())

@@ -32,14 +32,15 @@ class LogTarget(Target):
     """Reads a file. An input is a line with the ending of its name, then its content.
 
     The process that does this on the platform has 120 s and 8 GiB, and its end is an answer like any other: asammdf
-    can be made to read outside its memory. What is looked for is a file that makes our part end without saying why.
+    can be made to read outside its memory, and to go round in a ring of blocks. What is looked for is a file that makes
+    our part end without saying why.
     """
 
     contained = True
 
     seconds = 20.0
     megabytes = 3_000
-    hang_s = 120.0
+    hang_s = 30.0
 
     def __init__(self) -> None:
         """Have python-can write one log of each format."""

@@ -121,7 +121,7 @@ def _watch(
         return None
     told = errors.read_text(errors="replace")[-4_000:]
     if hung:
-        return Finding("hang", "it does not end", told, body)
+        return Finding("ended" if contained else "hang", "it does not end", told, body)
     return Finding("ended" if contained else "crash", f"exit status {child.returncode}", told, body)
 
 

@@ -18,7 +18,7 @@ class Target(ABC):
         megabytes: the most by which one input may raise the process's memory.
         hang_s: wall time after which an input counts as one that never ends.
         contained: whether the platform does the same in a process whose end is an answer like any other. An input that
-            ends the process is told then, and breaks no promise.
+            ends the process, or has to be ended with it, is told then, and breaks no promise.
     """
 
     seconds: float = 2.0

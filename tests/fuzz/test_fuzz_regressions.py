@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +13,11 @@ import pyarrow as pa
 import pytest
 
 from pipeline.frames import json_kernel, json_reader
+from pipeline.frames.body import ARROW, read_body
 from serve import log_reader
 from serve.logs import LogsEndpoint
+from tests.frames.frames_samples import row, stream, table
+from tests.fuzz.bodies import LIMITS, NOW_US
 from tests.fuzz.damaged_mf4 import DAMAGED_MF4
 from tests.fuzz.front_door import LETTER, REFUSED
 from tests.fuzz.http_requests import HttpRequest
@@ -36,6 +40,21 @@ def test_the_kernel_of_rows_reads_nothing_behind_the_last(payload: bytes, monkey
     """`{ ` made it read one byte past the text. Compiled, it would not tell; as Python it does."""
     monkeypatch.setattr(json_reader, "read_rows", json_kernel.read_rows.py_func)
     LetterTarget().attempt(payload)
+
+
+@pytest.mark.parametrize("column", ["vehicle_id", "data"])
+@pytest.mark.parametrize("view", [(-(1 << 31), 0, 0, 0), (200, 0, 7, 0), (200, 0, -1, -1), (200, 0, 0, 1 << 30)])
+def test_the_view_of_a_null_is_never_followed(column: str, view: tuple[int, int, int, int]) -> None:
+    """Arrow validates it not, and casts it: the first of these ended the process with SIGSEGV."""
+    kind = {"vehicle_id": pa.string_view(), "data": pa.binary_view()}[column]
+    views = struct.pack("<i12s", 1, b"a") + struct.pack("<4i", *view) + struct.pack("<i12s", 1, b"b")
+    buffers = [pa.py_buffer(b"\x05"), pa.py_buffer(views), pa.py_buffer(b"x" * 300)]
+    crafted = pa.Array.from_buffers(kind, 3, buffers, 1)
+    batch = table([row()] * 3)
+    batch = batch.set_column(batch.schema.get_field_index(column), pa.field(column, kind), crafted)
+    parsed = read_body(stream(batch), ARROW, None, LIMITS, NOW_US)
+    assert parsed.frames.num_rows == 2
+    assert parsed.rejected["reason"].to_pylist() == [f"{column}_missing"]
 
 
 @pytest.mark.parametrize("ending", ["remote", "error"])
