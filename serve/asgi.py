@@ -71,6 +71,7 @@ class Request:
             return limit
         if not text.isdigit():
             raise ProblemError(bad_request("Content-Length is no number"))
+        text = text.lstrip(b"0") or b"0"
         # No number of so many digits is small, and Python does not read one of thousands.
         if len(text) > _DIGITS or int(text) > limit:
             raise BodyTooLarge(f"the body has {_short(text)} bytes, the bound is {limit:,}: send less at a time")
