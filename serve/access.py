@@ -6,10 +6,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 from pipeline.keys.record import KeyRecord, Scope
 from pipeline.keys.ring import KeyRing
+from pipeline.limits.limiter import Caller
+from serve.asgi import Request
 from serve.platform import IntakePlatform
 from serve.problems import ProblemError, forbidden, other_vehicle, unauthenticated
 from serve.rate_limits import RateLimits
@@ -43,6 +46,19 @@ class Access:
         self._refreshing: asyncio.Task[None] | None = None
         self._used: dict[str, int] = {}
         self._telling: asyncio.Task[None] | None = None
+
+    async def admit(self, request: Request) -> tuple[KeyRecord, Caller]:
+        """Who sends frames with `request`, and whose limits hold; its answer will say what is left of them.
+
+        Raises:
+            ProblemError: as `authenticate` with scope `ingest`.
+        """
+        key = await self.authenticate(
+            request.header(b"authorization"), request.header(b"x-api-key"), request.address, "ingest"
+        )
+        caller = self._rates.caller(key)
+        request.rate_headers = partial(self._rates.headers, caller)
+        return key, caller
 
     async def authenticate(
         self, authorization: str | None, api_key: str | None, address: str, scope: Scope

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import partial
 
 from serve.access import Access
 from serve.asgi import PostEndpoint, Request
@@ -30,7 +29,7 @@ class FramesEndpoint(PostEndpoint):
         """Authenticate, limit, read, parse, submit."""
         taker = self._door.taker
         sender = await self._door.sender(request)
-        await self._door.rates.request(sender.caller, "backfill" if sender.backfill else "frames")
+        await self._door.rates.request(sender.caller, sender.unit)
         declared = request.declared_length(taker.max_body_bytes)
         if b"content-length" in request.headers:
             taker.admit_large(declared)
@@ -64,11 +63,7 @@ class Door:
         Raises:
             ProblemError: 401, 403, 429 as `Access.authenticate`; 400, it asks for an unknown lane.
         """
-        key = await self.access.authenticate(
-            request.header(b"authorization"), request.header(b"x-api-key"), request.address, "ingest"
-        )
-        caller = self.rates.caller(key)
-        request.rate_headers = partial(self.rates.headers, caller)
+        key, caller = await self.access.admit(request)
         return Sender(key, caller, declared_backfill(request))
 
 

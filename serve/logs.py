@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -59,11 +58,7 @@ class LogsEndpoint(PostEndpoint):
 
     async def post(self, request: Request) -> Mapping[str, object]:
         """Authenticate, limit, spool, read, submit batch by batch."""
-        key = await self._access.authenticate(
-            request.header(b"authorization"), request.header(b"x-api-key"), request.address, "ingest"
-        )
-        caller = self._rates.caller(key)
-        request.rate_headers = partial(self._rates.headers, caller)
+        key, caller = await self._access.admit(request)
         await self._rates.request(caller, "backfill")
         log = _described(request.query)
         check_vehicles(key, [log.vehicle_id])

@@ -28,7 +28,7 @@ from serve.asgi import Request
 from serve.faults import problem_of
 from serve.gateway import Door
 from serve.problems import MEDIA_TYPE, TYPE_PREFIX, Problem, ProblemError, bad_request, not_found
-from serve.taking import Message, Sender
+from serve.taking import Message
 
 PATH: Final = "/v1/stream"
 IN_FLIGHT: Final = 64
@@ -52,21 +52,20 @@ class StreamEndpoint:
         try:
             if scope["path"].rstrip("/") != PATH:
                 raise ProblemError(not_found(f"there is no stream at {scope['path']}"))
-            sender = await self._door.sender(request)
+            await self._door.sender(request)
         except Exception as error:  # noqa: BLE001 (the boundary: faults.problem_of tells and logs all of them)
             await _deny(scope, send, problem_of(error, request.id), request.id)
             return
         await send({"type": "websocket.accept", "headers": [(b"x-request-id", request.id.encode())]})
-        await _Connection(self._door, request, sender, receive, send).serve()
+        await _Connection(self._door, request, receive, send).serve()
 
 
 class _Connection:
     """One vehicle that stays connected."""
 
-    def __init__(self, door: Door, request: Request, sender: Sender, receive: Receive, send: Send) -> None:
+    def __init__(self, door: Door, request: Request, receive: Receive, send: Send) -> None:
         self._door = door
         self._request = request
-        self._sender = sender
         self._receive = receive
         self._send = send
         self._room = asyncio.Semaphore(IN_FLIGHT)
@@ -100,16 +99,14 @@ class _Connection:
             self._room.release()
 
     async def _take(self, body: bytes, content_type: str, received_at: int) -> dict[str, Any]:
-        door, sender, request = self._door, self._sender, self._request
+        door, request = self._door, self._request
         if len(body) > door.taker.max_body_bytes:
             raise BodyTooLarge(
                 f"the message has {len(body):,} bytes, the bound is {door.taker.max_body_bytes:,}: send less at a time"
             )
         # Again for each message: a key that is revoked or has ended meanwhile opens nothing.
-        await door.access.authenticate(
-            request.header(b"authorization"), request.header(b"x-api-key"), request.address, "ingest"
-        )
-        await door.rates.request(sender.caller, "backfill" if sender.backfill else "frames")
+        sender = await door.sender(request)
+        await door.rates.request(sender.caller, sender.unit)
         with door.taker.budget.hold(len(body)) as held:
             taken = Message(body, content_type, None, received_at, request.id)
             return asdict(await door.taker.take(sender, taken, held))

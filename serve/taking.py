@@ -13,6 +13,7 @@ from pipeline.frames.many import CutBody, cut_body
 from pipeline.keys.record import KeyRecord
 from pipeline.lanes.lane import Lane
 from pipeline.limits.limiter import Caller
+from pipeline.limits.settings import FrameUnit
 from pipeline.priority import background_pool
 from pipeline.submission import Counts
 from serve.access import check_vehicles
@@ -41,6 +42,11 @@ class Sender:
     key: KeyRecord
     caller: Caller
     backfill: bool
+
+    @property
+    def unit(self) -> FrameUnit:
+        """What its frames count as, as long as nobody has looked at them."""
+        return "backfill" if self.backfill else "frames"
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,8 +78,7 @@ def print_overload(console: Console, run: dict[str, Any]) -> None:
             f"  {name:28} {one['requests']:,} requests: {one['refused']:,} refused, {one['told_when']:,} of these with "
             f"Retry-After; {one['accepted']:,} frames accepted; {_quantiles(one['latency_ms'])}"
         )
-    if not run["generator_runs_at_once"]:
-        console.print("  [yellow]the load generator may not run at once (CAP_SYS_NICE): its own waits count[/yellow]")
+    _print_generator(console, run)
     memory = run["partition_memory"]
     console.print(
         f"  {'memory of partition actors':28} {memory['start_mib']:,.0f} MiB before, at most "
@@ -101,8 +100,7 @@ def print_small(console: Console, run: dict[str, Any]) -> None:
         f"  {'acknowledged':28} {run['acknowledged_per_s']:,.0f} requests/s over {run['connections']} connections; "
         f"{_quantiles(run['latency_ms'])}{'; ' + others if others else ''}"
     )
-    if not run["generator_runs_at_once"]:
-        console.print("  [yellow]the load generator may not run at once (CAP_SYS_NICE): its own waits count[/yellow]")
+    _print_generator(console, run)
     _print_checks(console, run)
     _print_processes(console, run)
 
@@ -135,6 +133,11 @@ def print_soak(console: Console, run: dict[str, Any]) -> None:
 def _print_checks(console: Console, run: dict[str, Any]) -> None:
     for name, holds in run["checks"].items():
         console.print(f"  {'ok  ' if holds else '[red]FAIL[/red]'} {name}")
+
+
+def _print_generator(console: Console, run: dict[str, Any]) -> None:
+    if not run["generator_runs_at_once"]:
+        console.print("  [yellow]the load generator may not run at once (CAP_SYS_NICE): its own waits count[/yellow]")
 
 
 def _print_kinds(console: Console, detection: dict[str, Any]) -> None:

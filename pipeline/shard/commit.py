@@ -87,14 +87,9 @@ class Committer:
 
 
 def _receipt(record: AcceptedRecord) -> Receipt:
-    counts = record.counts
-    mixed = record.kept is not None and counts.accepted
-    return Receipt(
-        counts.accepted,
-        counts.duplicates,
-        counts.dead_lettered,
-        np.packbits(~record.kept, bitorder="little").tobytes() if mixed and record.kept is not None else b"",
-    )
+    counts, kept = record.counts, record.kept
+    mixed = b"" if kept is None or not counts.accepted else np.packbits(~kept, bitorder="little").tobytes()
+    return Receipt(counts.accepted, counts.duplicates, counts.dead_lettered, mixed)
 
 
 def _accepted(submission: Submission, verdicts: U8) -> AcceptedRecord:
