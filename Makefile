@@ -6,7 +6,7 @@ MINUTES ?= 10
 SEED ?=
 PURE := $(addprefix tests/,actors anomalies benchmark breaker decode dedup edge frames fuzz gaps journal keys lanes limits ranges simulator windows)
 
-.PHONY: demo test check format bench chaos fuzz clean lock
+.PHONY: demo test check format bench chaos fuzz clean lock dashboards
 
 .venv/ready: requirements.lock pyproject.toml
 	python3 -m venv .venv
@@ -38,6 +38,9 @@ chaos: .venv/ready ## load and faults for MINUTES=10, by SEED, then a verdict: i
 
 fuzz: .venv/ready ## hostile input for MINUTES=10 each: does any reader crash, hang, or answer with 500?
 	@$(PY) -m tests.fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+dashboards: .venv/ready ## generate Grafana's dashboards again, after a change in deploy/grafana/source
+	$(PY) -m deploy.grafana.generate
 
 lock: ## resolve the dependencies again (needs uv)
 	uv pip compile pyproject.toml --extra platform --extra edge --group dev --universal --python-version 3.11 --generate-hashes \

@@ -11,6 +11,7 @@ from pipeline.config import CanfleetConfig
 from pipeline.keys.record import IssuedKey, KeyRecord, Scope
 from pipeline.keys.store import KeyStore
 from pipeline.limits.shares import Shares
+from pipeline.privacy.key_file import secret_of
 
 _WRITE_USES_S: Final = 60.0
 
@@ -22,6 +23,7 @@ class DirectoryActor:
         """Open the key store in the data directory."""
         self._config = config
         self._layout = fixed_layout(config)
+        self._secret = secret_of(config.privacy, config.data_dir)
         self._keys = KeyStore(config.data_dir / "keys.sqlite")
         self._used: dict[str, int] = {}
         self._wrote_uses_at = 0.0
@@ -32,6 +34,10 @@ class DirectoryActor:
     def describe(self) -> tuple[CanfleetConfig, Layout]:
         """The configuration and the layout."""
         return self._config, self._layout
+
+    def secret(self) -> bytes | None:
+        """The secret behind pseudonyms, for the replicas that take frames in; None where there are none."""
+        return self._secret
 
     def keys(self, known_version: int) -> tuple[int, list[KeyRecord]] | None:
         """All key records with their version; None when `known_version` is current."""

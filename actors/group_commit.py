@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from pipeline.errors import Overloaded
 from pipeline.lanes.lane import Lane
@@ -16,6 +16,7 @@ from pipeline.shard.commit import Receipt
 GROUP_BYTES: Final = 256 << 10
 """Most bytes of one group: what a critical request has before it is the rest of the group under way."""
 
+_T = TypeVar("_T")
 _Waiting: TypeAlias = tuple[bytes, "asyncio.Future[Receipt]"]
 
 
@@ -53,6 +54,16 @@ class GroupCommit:
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit_all())
         return await result
+
+    async def between(self, work: Callable[[], _T]) -> _T:
+        """Run `work`, which writes into the journal too, in the thread that commits: between two groups.
+
+        Raises:
+            Overloaded: the shard drains.
+        """
+        if self.draining:
+            raise Overloaded("the shard is shutting down", 2.0)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def drain(self) -> None:
         """Refuse new submissions, and wait until those that were taken in are answered."""

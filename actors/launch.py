@@ -115,7 +115,8 @@ def _wait_for(calls: Sequence[Any]) -> None:
 
 
 def _start_clickhouse(config: CanfleetConfig) -> Any:  # noqa: ANN401 an actor's handle
-    return clickhouse.start(config.data_dir / "clickhouse", config.clickhouse_port, config.clickhouse.password)
+    settings = config.clickhouse
+    return clickhouse.start(config.data_dir / "clickhouse", config.clickhouse_port, settings.password, settings.cold)
 
 
 def _with_embedded_clickhouse(config: CanfleetConfig) -> CanfleetConfig:

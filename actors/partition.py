@@ -35,6 +35,7 @@ _SWITCH_S: Final = 0.0005
 would be most of an acknowledgement."""
 _NEWEST: Final = (1 << 63) - 1
 _OPEN_AGAIN_S: Final = 5.0
+_FORGET_AGAIN_S: Final = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +104,9 @@ class PartitionActor:
     def _commit(self, submissions: Sequence[bytes]) -> list[Receipt]:
         return self._shard.commit(submissions)
 
+    async def ping(self) -> None:
+        """A sign of life, from the event loop alone: neither a slow disk nor a long query delays it."""
+
     async def submit(self, submission: bytes, lane: Lane) -> tuple[int, int, int, bytes]:
         """Make a submission durable; the fields of its `Receipt`. Raises as `GroupCommit.submit` does."""
         receipt = await self._commits.submit(submission, lane)
@@ -115,6 +119,10 @@ class PartitionActor:
     async def vehicles(self, fleet: str) -> list[dict[str, Any]]:
         """The fleet's vehicles of this shard."""
         return await self._answer(self._shard.vehicle_list, fleet)
+
+    async def positions(self, fleet: str) -> dict[str, Any]:
+        """Where the fleet's vehicles of this shard are, in columns."""
+        return await self._answer(self._shard.positions, fleet)
 
     async def summary(self, fleet: str) -> dict[str, Any]:
         """This shard's part of the fleet in numbers."""
@@ -158,9 +166,24 @@ class PartitionActor:
             self._waiters.discard(woken)
         return newest, changed
 
+    async def forget(self, fleet: str, vehicle_id: str, patience_s: float, letters_only: bool) -> dict[str, int]:
+        """Forget a vehicle; what was removed, by place: see `Shard.forget`.
+
+        Raises:
+            Overloaded: it is decided, and not done within `patience_s`; the shard goes on with it by itself.
+            JournalError: the disk refused, and nothing changed.
+        """
+        begun = await self._commits.between(partial(self._shard.forget, fleet, vehicle_id, letters_only=letters_only))
+        try:
+            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(begun.done)), patience_s)
+        except TimeoutError as error:
+            why = self._shard.store_error or "much waits to be stored or deleted"
+            message = f"shard {self._number} is still forgetting the vehicle, and goes on by itself: {why}"
+            raise Overloaded(message, _FORGET_AGAIN_S) from error
+
     async def status(self) -> dict[str, Any]:
-        """How the shard is, and whether it is draining."""
-        return await self._answer(self._shard.status) | {"draining": self._commits.draining}
+        """How the shard is, whether it is draining, and the process that holds it."""
+        return await self._answer(self._shard.status) | {"draining": self._commits.draining, "pid": os.getpid()}
 
     async def drain(self, timeout_s: float) -> bool:
         """Refuse new work, finish what is in flight, checkpoint; whether everything reached ClickHouse."""

@@ -6,54 +6,53 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Collection, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+import numpy as np
+import pyarrow as pa
 import ray
-from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from actors import names
 from actors.layout import Layout
+from actors.metrics import Metrics, Reading
+from actors.partition_handle import CALL_TIMEOUT_S, PartitionHandle, SubmitResult
 from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.dead_letters import DeadLetters
 from pipeline.config import CanfleetConfig
-from pipeline.errors import Overloaded, WarehouseError
+from pipeline.errors import CanfleetError, Overloaded, PartitionAway, WarehouseError
 from pipeline.keys.record import IssuedKey, KeyRecord, Scope
 from pipeline.lanes.lane import Lane, allowance
+from pipeline.metrics import PARTITION_AWAY
+from pipeline.partitioning import partition_of
+from pipeline.privacy.pseudonyms import Pseudonyms
 from pipeline.shard.ledger import merged
 
 _T = TypeVar("_T")
 
 _log: Final = logging.getLogger("canfleet.actors")
 
-_CALL_TIMEOUT_S: Final = 20.0
 _READY_TIMEOUT_S: Final = 2.0
 _EVER: Final = 1 << 40
-
-
-@dataclass(frozen=True, slots=True)
-class SubmitResult:
-    """What one shard did with one submission: counts of rows, all durable. See `pipeline.shard.commit.Receipt`."""
-
-    accepted: int
-    duplicates: int
-    dead_lettered: int
-    duplicate_rows: bytes
+_POLL_WHILE_AWAY_S: Final = 1.0
+"""A shard that was away is asked for its events again so soon."""
 
 
 class PlatformClient:
     """Handles to the directory and to every partition actor. One event loop uses one client.
 
-    A call to an actor that is away, or that does not answer in time, raises Overloaded: retrying is right.
+    A call to an actor that is away, or that does not answer in time, raises Overloaded: retrying is right. Each
+    partition actor has a `Line` of its own, so that one that is away is found out soon, and keeps nobody waiting after.
     """
 
-    def __init__(self, directory: Any, config: CanfleetConfig, layout: Layout, shards: Sequence[Any]) -> None:  # noqa: ANN401
+    def __init__(self, directory: Any, config: CanfleetConfig, layout: Layout, actors: Sequence[Any]) -> None:  # noqa: ANN401
         self._directory = directory
-        self._shards = shards
-        self._in_flight = [0] * len(shards)
+        self._shards = [PartitionHandle(number, actor) for number, actor in enumerate(actors)]
         self._asked: dict[int, asyncio.Future[tuple[int, list[dict[str, Any]]]]] = {}
         self.config: Final = config
         self.layout: Final = layout
+        self.pseudonyms = Pseudonyms()
+        """The names under which vehicles are stored; those of the configuration once connected."""
         self.warehouse: Final = Warehouse(config.clickhouse)
         self._held = DeadLetters(self.warehouse).held
         # A thread of its own: while ClickHouse hangs, nothing else may wait with it.
@@ -68,39 +67,41 @@ class PlatformClient:
         """
         directory = ray.get_actor(names.DIRECTORY, namespace=names.NAMESPACE)
         config, layout = await directory.describe.remote()
-        shards = [
+        partitions = [
             ray.get_actor(names.partition_actor(number), namespace=names.NAMESPACE) for number in range(layout.shards)
         ]
-        return cls(directory, config, layout, shards)
+        client = cls(directory, config, layout, partitions)
+        client.pseudonyms = Pseudonyms(config.privacy.pseudonymise, await directory.secret.remote())
+        # In Serve's replicas; `canfleet up` itself, which connects to drain, is about to leave Ray.
+        if ray.get_runtime_context().get_actor_id() is not None:
+            Metrics().keep_up(client.readings, "partition-lines")
+        return client
+
+    def readings(self) -> list[Reading]:
+        """Which partition actors are away as seen from here; for any thread."""
+        return [(PARTITION_AWAY, (str(number),), float(shard.line.away)) for number, shard in enumerate(self._shards)]
 
     # -- intake -------------------------------------------------------------------------------------------------
 
     def admit(self, shards: Collection[int], lane: Lane) -> None:
-        """Refuse a request before any work is spent on it, where one of its shards has too much in flight from here.
+        """Refuse a request before any work is spent on it, where a shard of it is away or has much in flight from here.
 
         Raises:
-            Overloaded: nothing was accepted.
+            PartitionAway, Overloaded: nothing was accepted.
         """
         bound = allowance(lane, self.config.shard.max_in_flight_bytes)
         for shard in shards:
-            if self._in_flight[shard] > bound:
-                raise Overloaded(f"shard {shard} has {self._in_flight[shard] >> 20} MiB in flight", 1.0)
+            self._shards[shard].admit(bound)
 
     def submit(self, shard: int, submission: bytes, lane: Lane) -> Coroutine[None, None, SubmitResult]:
         """Make one submission durable in one shard. It counts as in flight from the call on; await what comes back.
 
         Raises:
-            Overloaded: its queue is full, or it is away; send the same again later.
+            PartitionAway: it is away, and may or may not have made it durable; send the same again later.
+            Overloaded: its queue is full; likewise.
             JournalError: its disk refused.
         """
-        self._in_flight[shard] += len(submission)
-        return self._submitted(shard, submission, lane)
-
-    async def _submitted(self, shard: int, submission: bytes, lane: Lane) -> SubmitResult:
-        try:
-            return SubmitResult(*await _answer(shard, self._shards[shard].submit.remote(submission, lane)))
-        finally:
-            self._in_flight[shard] -= len(submission)
+        return self._shards[shard].submit(submission, lane)
 
     async def dead_letters(self, fleet: str) -> tuple[int | None, int]:
         """The fleet's dead letters in ClickHouse, None while it does not say, and those journaled that it lacks.
@@ -132,10 +133,20 @@ class PlatformClient:
         parts = await self._all("vehicles", fleet)
         return sorted((vehicle for part in parts for vehicle in part), key=lambda v: v["vehicle_id"])
 
+    async def positions(self, fleet: str) -> dict[str, Any]:
+        """Where all vehicles are, in columns of one length: see `Positions.of_fleet`."""
+        first, *more = await self._all("positions", fleet)
+        return {
+            name: sum((part[name] for part in more), column)
+            if isinstance(column, list)
+            else np.concatenate([column, *(part[name] for part in more)])
+            for name, column in first.items()
+        }
+
     async def latest(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
         """Latest value and window of every signal of a vehicle."""
-        parts = await self._all("latest", fleet, vehicle_id)
-        return next((part for part in parts if part is not None), None)
+        state: dict[str, Any] | None = await self._shard_of(fleet, vehicle_id).ask("latest", fleet, vehicle_id)
+        return state
 
     async def summary(self, fleet: str) -> dict[str, Any]:
         """The fleet in numbers: the shards' parts added up."""
@@ -165,36 +176,72 @@ class PlatformClient:
 
     async def gaps(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
         """Frames that never came, by session of a vehicle."""
-        return next((part for part in await self._all("gaps", fleet, vehicle_id) if part is not None), None)
+        found: dict[str, Any] | None = await self._shard_of(fleet, vehicle_id).ask("gaps", fleet, vehicle_id)
+        return found
+
+    async def forget(self, fleet: str, vehicle_id: str, patience_s: float) -> dict[str, int]:
+        """Forget a vehicle in every shard, since its dead letters may lie in any; what was removed, by place.
+
+        Raises:
+            Overloaded: a shard is away, or not done within `patience_s`; what was decided goes on by itself.
+        """
+        owner = self._shard_of(fleet, vehicle_id)
+        parts = await asyncio.gather(
+            *(
+                shard.ask("forget", fleet, vehicle_id, patience_s, shard is not owner, patient_s=patience_s)
+                for shard in self._shards
+            )
+        )
+        removed: dict[str, int] = {}
+        for part in parts:
+            removed = _added(removed, part)
+        return removed
 
     async def events(self, cursors: dict[int, int], timeout_s: float) -> tuple[dict[int, int], list[dict[str, Any]]]:
         """Wait until any shard has changes behind its cursor; a shard without a cursor starts at its newest.
 
-        One caller at a time: the question to a shard that has nothing yet stays open for the next call.
+        One caller at a time: the question to a shard that has nothing yet stays open for the next call. A shard that
+        is away is left out until it is back; its cursor stays.
+
+        Raises:
+            PartitionAway: all of them are.
         """
-        for number, shard in enumerate(self._shards):
+        here = [number for number, shard in enumerate(self._shards) if not shard.line.away]
+        for number in here:
             if number not in self._asked:
-                call = shard.events.remote(cursors.get(number, -1), timeout_s)
-                self._asked[number] = asyncio.ensure_future(_answer(number, call, timeout_s + _CALL_TIMEOUT_S))
-        await asyncio.wait(self._asked.values(), return_when=asyncio.FIRST_COMPLETED)
+                asking = self._shards[number].ask("events", cursors.get(number, -1), timeout_s, patient_s=timeout_s)
+                self._asked[number] = asyncio.ensure_future(asking)
+        if not self._asked:
+            self._shards[0].line.check()
+        patience_s = None if len(here) == len(self._shards) else _POLL_WHILE_AWAY_S
+        await asyncio.wait(self._asked.values(), timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
         moved, events = dict(cursors), []
         for number, asked in list(self._asked.items()):
             if asked.done():
                 del self._asked[number]
-                moved[number], changed = asked.result()
-                events += changed
+                if not isinstance(asked.exception(), PartitionAway):
+                    moved[number], changed = asked.result()
+                    events += changed
         return moved, events
 
     async def status(self) -> dict[str, Any]:
-        """Health and lag of every shard."""
+        """Health and lag of every shard, and the state of the breaker before it as seen from here."""
         shards = []
         for number, answer in enumerate(await self._all_or_error("status", timeout_s=_READY_TIMEOUT_S)):
-            shards.append({"shard": number, "error": str(answer)} if isinstance(answer, BaseException) else answer)
+            known = {"shard": number, "error": str(answer)} if isinstance(answer, BaseException) else answer
+            shards.append(known | {"breaker": str(self._shards[number].line.state)})
         return {"partitions": self.layout.partitions, "shards": shards}
 
     async def drain(self, timeout_s: float) -> bool:
-        """Let every shard finish; whether everything reached ClickHouse."""
-        return all(await self._all("drain", timeout_s, timeout_s=timeout_s + _CALL_TIMEOUT_S))
+        """Let every shard finish; whether everything reached ClickHouse, which a shard that is away prevents."""
+        asked = (shard.ask("drain", timeout_s, patient_s=timeout_s) for shard in self._shards)
+        drained = await asyncio.gather(*asked, return_exceptions=True)
+        for answer in drained:
+            if isinstance(answer, CanfleetError):
+                _log.warning("%s while the platform drains", answer)
+            elif isinstance(answer, BaseException):
+                raise answer
+        return all(answer is True for answer in drained)
 
     # -- keys ---------------------------------------------------------------------------------------------------
 
@@ -233,25 +280,26 @@ class PlatformClient:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    async def _all(self, method: str, *arguments: Any, timeout_s: float = _CALL_TIMEOUT_S) -> list[Any]:  # noqa: ANN401
-        calls = [getattr(shard, method).remote(*arguments) for shard in self._shards]
-        return await asyncio.gather(*(_answer(number, call, timeout_s) for number, call in enumerate(calls)))
+    async def _all(self, method: str, *arguments: Any) -> list[Any]:  # noqa: ANN401
+        return await asyncio.gather(*(shard.ask(method, *arguments) for shard in self._shards))
 
     async def _all_or_error(self, method: str, *, timeout_s: float) -> list[Any]:
-        calls = [getattr(shard, method).remote() for shard in self._shards]
-        answers = (_answer(number, call, timeout_s) for number, call in enumerate(calls))
-        return await asyncio.gather(*answers, return_exceptions=True)
+        asked = (shard.ask(method, timeout_s=timeout_s) for shard in self._shards)
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    def _shard_of(self, fleet: str, vehicle_id: str) -> PartitionHandle:
+        [partition] = partition_of(fleet, pa.array([vehicle_id]), self.layout.partitions)
+        return self._shards[self.layout.shard_of[partition]]
 
 
-async def _answer(who: int | str, call: Awaitable[_T], timeout_s: float = _CALL_TIMEOUT_S) -> _T:
-    """Await an actor's answer; its own exception as it raised it, and Overloaded where it does not answer."""
+async def _answer(who: str, call: Awaitable[_T]) -> _T:
+    """Await the directory's answer; its own exception as it raised it, and Overloaded where it does not answer."""
     try:
-        return await asyncio.wait_for(call, timeout_s)
+        return await asyncio.wait_for(call, CALL_TIMEOUT_S)
     except RayTaskError as error:
         raise error.cause from error
-    except (RayActorError, GetTimeoutError, TimeoutError) as error:
-        name = f"shard {who}" if isinstance(who, int) else who
-        raise Overloaded(f"{name} is away: {type(error).__name__}", 1.0) from error
+    except (RayError, TimeoutError) as error:
+        raise Overloaded(f"{who} is away: {type(error).__name__}", 1.0) from error
 
 
 def _added(total: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:

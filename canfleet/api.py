@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import httpx
@@ -50,9 +51,44 @@ def call(
         raise CanfleetError(f"nothing answers at {url}: {error or type(error).__name__}") from error
     if answer.is_success:
         return answer.json()
+    raise _refused(answer, url, path)
+
+
+def download(url: str, path: str, key: str, query: Mapping[str, Any], file: Path, timeout_s: float) -> int:
+    """Write the body of a GET's answer to `file`, which appears once it is whole; its size in bytes.
+
+    Raises:
+        CanfleetError: as of `call`, or the file cannot be written.
+    """
+    given = {name: value for name, value in query.items() if value is not None}
+    part = file.with_name(file.name + ".part")
+    try:
+        with httpx.stream(
+            "GET",
+            f"{url.rstrip('/')}{path}",
+            headers={"Authorization": f"Bearer {key}"},
+            params=given,
+            timeout=timeout_s,
+        ) as answer:
+            if not answer.is_success:
+                answer.read()
+                raise _refused(answer, url, path)
+            with part.open("wb") as sink:
+                for piece in answer.iter_bytes():
+                    sink.write(piece)
+        part.replace(file)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        part.unlink(missing_ok=True)
+        raise CanfleetError(f"nothing answers at {url}: {error or type(error).__name__}") from error
+    except OSError as error:
+        raise CanfleetError(f"{file} cannot be written: {error.strerror}") from error
+    return file.stat().st_size
+
+
+def _refused(answer: httpx.Response, url: str, path: str) -> CanfleetError:
     try:
         problem = answer.json()
         detail = problem.get("detail") or problem.get("title")
     except ValueError:
         detail = answer.text[:200]
-    raise CanfleetError(f"{url}{path} answered {answer.status_code}: {detail}")
+    return CanfleetError(f"{url}{path} answered {answer.status_code}: {detail}")

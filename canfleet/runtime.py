@@ -20,6 +20,7 @@ from canfleet.beside import beside_gives_way
 from pipeline.config import CanfleetConfig
 from pipeline.decode.databases import load_catalogue
 from pipeline.errors import WarehouseAway
+from pipeline.light_start import light
 
 if TYPE_CHECKING:
     from actors.launch import Actors
@@ -64,7 +65,7 @@ def running_platform(
     load_catalogue(config.profiles())
     fixed_layout(config)
     with tempfile.TemporaryDirectory(prefix="canfleet-") as folder:
-        _set_environment(Path(folder))
+        _set_environment(Path(folder), config)
         # Imported here: Ray and Serve read their environment variables when they are imported.
         import ray
 
@@ -135,10 +136,10 @@ def _import_the_rest() -> None:
     import serve.deploy  # noqa: F401
 
 
-def _set_environment(folder: Path) -> None:
+def _set_environment(folder: Path, config: CanfleetConfig) -> None:
     from serve.haproxy import environment
 
-    wanted = environment(folder) | {
+    wanted = environment(folder, config.server) | {
         "RAY_max_direct_call_object_size": str(_INLINE_BYTES),
         "RAY_USAGE_STATS_ENABLED": "0",
         # Everything binds to loopback here; a cluster sets its own mode, on every node.
@@ -150,6 +151,7 @@ def _set_environment(folder: Path) -> None:
     }
     for name, value in wanted.items():
         os.environ.setdefault(name, value)
+    os.environ.update(light(os.environ))
 
 
 def _start_ray(config: CanfleetConfig) -> None:

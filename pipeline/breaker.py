@@ -32,15 +32,23 @@ class CircuitBreaker:
     """Closed: everything is let through. Open: nothing, until a pause is over. Half-open: one call, to find out.
 
     `FAILURES` failures in a row open it. The call that is let through afterwards closes it by succeeding, or opens it
-    again for twice the pause, up to `LONGEST_PAUSE_S`. Every call that `allows` let through must be followed by
-    `succeeded` or `failed`. O(1); not thread-safe: one caller at a time.
+    again for twice the pause, up to the longest. Every call that `allows` let through must be followed by `succeeded`,
+    `failed` or `trip`. O(1); not thread-safe: one caller at a time. A caller with several calls under way leaves out
+    the failures of those that began before it opened; a success closes it whenever it comes.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Closed; `clock` gives seconds that never go back."""
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        first_pause_s: float = FIRST_PAUSE_S,
+        longest_pause_s: float = LONGEST_PAUSE_S,
+    ) -> None:
+        """Closed; `clock` gives seconds that never go back, the pauses lie between the first and the longest."""
         self._clock = clock
         self._failures = 0
-        self._pause_s = FIRST_PAUSE_S
+        self._first_pause_s = self._pause_s = first_pause_s
+        self._longest_pause_s = longest_pause_s
         self._open_until: float | None = None
         self._probing = False
 
@@ -70,7 +78,7 @@ class CircuitBreaker:
     def succeeded(self) -> None:
         """The call succeeded: close."""
         self._failures = 0
-        self._pause_s = FIRST_PAUSE_S
+        self._pause_s = self._first_pause_s
         self._open_until = None
         self._probing = False
 
@@ -78,7 +86,12 @@ class CircuitBreaker:
         """The call failed: open after a few in a row, or at once where it was the probe."""
         self._failures += 1
         if self._probing:
-            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+            self._pause_s = min(2 * self._pause_s, self._longest_pause_s)
         if self._probing or self._failures >= FAILURES:
             self._open_until = self._clock() + self._pause_s
         self._probing = False
+
+    def trip(self) -> None:
+        """The call failed, and its caller knows that the service is gone: open at once."""
+        self._failures = FAILURES
+        self.failed()

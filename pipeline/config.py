@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,27 @@ from pipeline.clickhouse.settings import WarehouseSettings
 from pipeline.dedup.settings import DuplicateSettings
 from pipeline.errors import ConfigError
 from pipeline.frames.limits import FrameLimits
+from pipeline.history.settings import HistorySettings
 from pipeline.journal.settings import JournalSettings
 from pipeline.lanes.settings import LaneSettings
 from pipeline.limits.settings import RateLimitSettings
+from pipeline.privacy.settings import PrivacySettings
 from pipeline.windows.settings import WindowSettings
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AccessLogSettings(_Section):
+    """Where each answered request leaves one line of JSON: see `serve/access_log.py`."""
+
+    path: Path
+    """The file. Full, it becomes `path` with `.1` behind it, and what was that is gone."""
+    max_bytes: int = Field(default=256 << 20, ge=1 << 16)
+    """Size at which the file counts as full: the log takes twice as much at most."""
+    sample: float = Field(default=1.0, gt=0, le=1)
+    """Share of the requests that are logged, picked by chance."""
 
 
 class ServerSettings(_Section):
@@ -32,6 +46,11 @@ class ServerSettings(_Section):
     port: int = 8080
     gateways: int = Field(default=1, ge=1)
     """Gateway replicas: each is one process that parses and routes requests."""
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Addresses or networks of proxies in front, and of the cluster's nodes where it has several: only what comes from
+    there may say, in the last field of `X-Forwarded-For`, which client it comes from."""
+    access_log: AccessLogSettings | None = None
+    """No log of requests unless you ask for one: it holds who sent what when, and grows with every request."""
 
     @property
     def base_url(self) -> str:
@@ -106,9 +125,11 @@ class CanfleetConfig(_Section):
     limits: FrameLimits = FrameLimits()
     rate_limits: RateLimitSettings = RateLimitSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
+    privacy: PrivacySettings = PrivacySettings()
     duplicates: DuplicateSettings = DuplicateSettings()
     windows: WindowSettings = WindowSettings()
     anomalies: AnomalySettings = AnomalySettings()
+    history: HistorySettings = HistorySettings()
 
     @property
     def clickhouse_url(self) -> str:

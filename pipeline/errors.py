@@ -7,11 +7,13 @@
     │   ├── BodyTooLarge       it exceeds a bound                          (HTTP 413)
     │   └── UnknownContentType no reader for its type or encoding          (HTTP 415)
     ├── Overloaded             a bounded queue is full: retry later        (HTTP 503)
+    │   ├── PartitionAway      a partition actor does not answer           (HTTP 503)
     │   └── DeadLettersFull    a fleet's dead letters reached their bound  (HTTP 503)
     ├── JournalError           the durable log cannot be written or read
     │   └── JournalCorrupt     bytes inside it fail their checksum
     └── WarehouseError         ClickHouse refused or did not answer
-        └── WarehouseAway      it could not be reached: retrying is right
+        ├── WarehouseAway      it could not be reached: retrying is right
+        └── WarehouseUnreadable it could not read its own data, such as those of a cold volume that is away
 
 A message says what happened, where, and what to do. Subclasses add no state unless the
 docstring names it.
@@ -59,6 +61,10 @@ class Overloaded(CanfleetError):
         return str(self.args[0])
 
 
+class PartitionAway(Overloaded):
+    """A partition actor does not answer. What was under way to it may have been accepted: sending it again is safe."""
+
+
 class DeadLettersFull(Overloaded):
     """A fleet's dead letters have no room for the bad rows of a request; it was refused whole."""
 
@@ -77,3 +83,7 @@ class WarehouseError(CanfleetError):
 
 class WarehouseAway(WarehouseError):
     """ClickHouse could not be reached or did not answer in time; retrying is right."""
+
+
+class WarehouseUnreadable(WarehouseError):
+    """ClickHouse answered, but a disk of its own did not: what lies on others can still be asked for."""

@@ -19,7 +19,7 @@ class Kind(StrEnum):
     GAUGE = "gauge"
     """It is what it is now. Counts that a restart does not lose are gauges too: they do not start again at zero."""
     HISTOGRAM = "histogram"
-    """Observations by size, with their sum and number."""
+    """Observations by size: three counters, `…_bucket` with the label `le`, `…_sum`, `…_count`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +87,22 @@ INSERT_SECONDS: Final = Metric(
     "How long inserts into ClickHouse took, those that succeeded.",
     _SECONDS,
 )
+# The breaker before each partition actor, as each process of the HTTP API sees it.
+PARTITION_AWAY: Final = Metric(
+    "canfleet_partition_away",
+    Kind.GAUGE,
+    _OF_SHARD,
+    "1 while a process of the HTTP API refuses requests for a shard whose actor does not answer, else 0.",
+)
 # Requests, as the replicas that take frames in see them; `endpoint` is frames or logs.
 ACKNOWLEDGEMENT_SECONDS: Final = Metric(
     "canfleet_acknowledgement_seconds",
     Kind.HISTOGRAM,
     ("endpoint",),
-    "From a request's headers to its 202, its body's way included.",
+    "From a request's headers, or a message of a stream, to its 202.",
     _SECONDS,
 )
+STREAMS: Final = Metric("canfleet_streams", Kind.GAUGE, (), "Vehicles connected to /v1/stream.")
 REFUSED_REQUESTS: Final = Metric(
     "canfleet_refused_requests", Kind.COUNTER, ("endpoint", "status"), "Requests answered with an error, by status."
 )
@@ -104,6 +112,15 @@ REFUSED_FRAMES: Final = Metric(
     ("endpoint",),
     "Frames of requests that were parsed and then refused for want of room; a log's wait for room counts each time.",
 )
+
+# The cache of answers about the past, of each process that answers queries.
+CACHE_LOOKUPS: Final = Metric(
+    "canfleet_history_cache_lookups",
+    Kind.COUNTER,
+    ("result",),
+    "Questions about the past: hit, answered from memory, or miss; hits over both is the hit rate.",
+)
+CACHE_BYTES: Final = Metric("canfleet_history_cache_bytes", Kind.GAUGE, (), "Memory of the answers that are kept.")
 
 LEDGER: Final = {
     "received": RECEIVED,
@@ -123,8 +140,12 @@ ALL: Final = (
     JOURNAL,
     WAREHOUSE_UP,
     INSERT_SECONDS,
+    PARTITION_AWAY,
     ACKNOWLEDGEMENT_SECONDS,
+    STREAMS,
     REFUSED_REQUESTS,
     REFUSED_FRAMES,
+    CACHE_LOOKUPS,
+    CACHE_BYTES,
 )
 """In the order of docs/metrics.md."""

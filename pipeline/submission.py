@@ -79,6 +79,11 @@ class Submission:
     traceparent: str | None = None
     verify: bool = False
 
+    @property
+    def trace_id(self) -> str | None:
+        """The 32 hexadecimal digits of `traceparent` that all spans of a trace share."""
+        return None if self.traceparent is None else self.traceparent.split("-")[1]
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:

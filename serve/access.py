@@ -6,12 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
+from contextvars import ContextVar
 from functools import partial
 from typing import Final
 
 from pipeline.keys.record import KeyRecord, Scope
 from pipeline.keys.ring import KeyRing
 from pipeline.limits.limiter import Caller
+from pipeline.privacy.pseudonyms import Pseudonyms
 from serve.asgi import Request
 from serve.platform import IntakePlatform
 from serve.problems import ProblemError, forbidden, other_vehicle, unauthenticated
@@ -28,6 +30,8 @@ STALE_S: Final = 60.0
 MIN_REFRESH_S: Final = 0.05
 """Refreshes are at least this far apart, so that guessing keys costs the platform nothing."""
 
+caller: Final[ContextVar[KeyRecord | None]] = ContextVar("caller", default=None)
+"""Whose request this task serves, once it is known: for the access log, which stands around the application."""
 TELL_USES_S: Final = 5.0
 """How long uses of keys are gathered before the store is told of them."""
 
@@ -93,6 +97,7 @@ class Access:
             record = self._ring.verify(presented, time.time_ns() // 1000)
         if record is None:
             raise ProblemError(unauthenticated())
+        caller.set(record)
         self._note_use(record.id)
         return record
 
@@ -145,13 +150,13 @@ class Access:
                 self._ring = KeyRing(records)
 
 
-def check_vehicles(key: KeyRecord, vehicle_ids: Iterable[str]) -> None:
-    """Refuse a request with frames of a vehicle that `key` is not bound to.
+def check_vehicles(key: KeyRecord, vehicle_ids: Iterable[str], pseudonyms: Pseudonyms) -> None:
+    """Refuse a request with frames of a vehicle that `key` is not bound to, by its id or by its pseudonym.
 
     Raises:
         ProblemError: 403.
     """
-    foreign = key.foreign_vehicle(vehicle_ids)
+    foreign = key.foreign_vehicle(vehicle_ids, partial(pseudonyms.of, key.fleet))
     if foreign is not None:
         raise ProblemError(other_vehicle(foreign))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote_from_bytes
@@ -14,8 +15,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.faults import problem_of
-from serve.problems import MEDIA_TYPE, Problem, bad_request, method_not_allowed, not_found
+from serve.problems import MEDIA_TYPE, Problem, ProblemError, bad_request, method_not_allowed, not_found
 from serve.request_id import request_id_of
+from serve.steady import SteadyBody
 
 _ASCII: Final = bytes(range(128))
 NO_STORE: Final = {"Cache-Control": "no-store"}
@@ -36,13 +38,27 @@ def problem_answer(problem: Problem, request_id: str) -> Response:
 async def on_http_exception(request: Request, error: Exception) -> Response:
     """Answer for what routing refuses: an unknown path or a wrong method."""
     assert isinstance(error, HTTPException)
-    if error.status_code == 405:
-        problem = method_not_allowed((error.headers or {}).get("Allow", "GET").split(", "))
+    if isinstance(error.__cause__, ProblemError):  # FastAPI calls whatever happens while it reads a body a 400
+        problem = error.__cause__.problem
+    elif error.status_code == 405:
+        problem = method_not_allowed(_methods_of(request) or ["GET"])
+    elif error.status_code == 400:
+        problem = bad_request(str(error.detail))
     elif error.status_code == 404:
         problem = not_found(f"there is nothing at {request.url.path}")
     else:
         problem = Problem("http-error", error.status_code, "HTTP error", str(error.detail), error.headers or {})
     return problem_answer(problem, request.state.request_id)
+
+
+def _methods_of(request: Request) -> set[str]:
+    """The methods that the request's path has. The router tells those of the first route alone that the path fits."""
+    return {
+        method.upper()
+        for template, methods in request.app.openapi()["paths"].items()
+        if re.fullmatch(re.sub(r"\{[^}]*\}", "[^/]+", template), request.url.path, re.DOTALL)
+        for method in methods
+    }
 
 
 async def on_validation_error(request: Request, error: Exception) -> Response:
@@ -82,7 +98,7 @@ class Boundary:
             # As it should have been sent: the router fails where it needs the text of the URL.
             scope["query_string"] = quote_from_bytes(scope["query_string"], _ASCII).encode()
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, SteadyBody(receive), send_with_id)
         except Exception as error:  # noqa: BLE001 (the boundary: faults.problem_of tells and logs all of them)
             problem = problem_of(error, request_id)
             # Once a stream has begun, its status is sent: all that is left is to end it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -15,9 +14,8 @@ from pipeline.errors import BodyError, BodyTooLarge
 from serve.budget import ByteBudget
 from serve.faults import problem_of
 from serve.problems import MEDIA_TYPE, Problem, ProblemError, bad_request, method_not_allowed, not_found
-from serve.request_id import address_of, request_id_of
-
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+from serve.request_id import address_of, request_id_of, traceparent_of
+from serve.steady import SteadyBody
 
 _DIGITS: Final = 18
 
@@ -46,7 +44,7 @@ class Request:
         self.id = request_id_of(self.headers)
         self.address = address_of(self.headers, scope)
         self.rate_headers: Callable[[], list[tuple[bytes, bytes]]] = list
-        self._receive = receive
+        self._receive = SteadyBody(receive)
 
     def header(self, name: bytes) -> str | None:
         """One header as text, or None."""
@@ -56,8 +54,7 @@ class Request:
     @property
     def traceparent(self) -> str | None:
         """The W3C trace context, if the caller sent a well-formed one."""
-        text = self.header(b"traceparent") or ""
-        return text if _TRACEPARENT.fullmatch(text) else None
+        return traceparent_of(self.headers)
 
     def declared_length(self, limit: int) -> int:
         """Length of the body by its header, or `limit` when it comes in chunks.
@@ -82,6 +79,7 @@ class Request:
 
         Raises:
             ClientGone: the client left.
+            ProblemError: 408, the body comes too slowly.
         """
         message = await self._receive()
         if message["type"] == "http.disconnect":
@@ -126,8 +124,8 @@ class PostEndpoint(ABC):
         """Told how many frames were parsed and then refused for want of room."""
 
     @abstractmethod
-    async def post(self, request: Request) -> Mapping[str, object]:
-        """Serve one request; what it returns goes out as JSON with status 202."""
+    async def post(self, request: Request) -> object:
+        """Serve one request; what it returns, a mapping or a dataclass, goes out as JSON with status 202."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""

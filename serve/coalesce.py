@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -16,6 +17,7 @@ from pipeline.frames.many import CutBody, read_many
 from pipeline.frames.split import select
 from pipeline.keys.record import KeyRecord
 from pipeline.lanes.lane import Lane
+from pipeline.privacy.pseudonyms import Pseudonyms
 from pipeline.submission import Counts
 from pipeline.types import I32, Bools
 from serve.budget import Held
@@ -24,6 +26,9 @@ from serve.intake import Intake, Origin
 SMALL_BYTES: Final = 16 << 10
 """Bodies up to this size are gathered: fifty frames as JSON are 6 KB."""
 GATHER_S: Final = 0.004
+"""How long requests are gathered when nothing is under way: what a lone request waits."""
+LONGEST_S: Final = 0.02
+"""How long at most while an earlier batch is being committed: a shard's cost is one of batches, hardly of frames."""
 FULL_BYTES: Final = 64 << 10
 """So many bytes are enough: a larger batch would hold up the event loop."""
 
@@ -47,15 +52,16 @@ class _Gathered:
 class Coalescer:
     """Gathers small bodies by fleet. Each is answered for itself, and none suffers from another. One event loop."""
 
-    def __init__(self, intake: Intake, limits: FrameLimits) -> None:
-        """Hand what is gathered to `intake`."""
+    def __init__(self, intake: Intake, limits: FrameLimits, pseudonyms: Pseudonyms) -> None:
+        """Hand what is gathered to `intake`, its vehicles under their pseudonyms."""
         self._intake = intake
         self._limits = limits
+        self._pseudonyms = pseudonyms
         self._gathered: dict[str, _Gathered] = {}
         self._taking: set[asyncio.Task[None]] = set()
 
     async def take(self, key: KeyRecord, body: CutBody, held: Held, request_id: str, received_at: int) -> Counts | None:
-        """Make the frames of one small request durable, at most `GATHER_S` later than alone.
+        """Make the frames of one small request durable, at most `LONGEST_S` later than alone.
 
         `held` is what the request holds of the replica's budget; it leaves the reserve unless it is critical.
 
@@ -69,7 +75,7 @@ class Coalescer:
         loop = asyncio.get_running_loop()
         gathered = self._gathered.get(key.fleet)
         if gathered is None:
-            timer = loop.call_later(GATHER_S, self._flush, key.fleet)
+            timer = loop.call_later(GATHER_S, self._due, key.fleet, loop.time() + LONGEST_S)
             gathered = self._gathered[key.fleet] = _Gathered(request_id, received_at, timer)
         answer: _Answer = loop.create_future()
         gathered.bodies.append(body)
@@ -82,6 +88,13 @@ class Coalescer:
             self._flush(key.fleet)
         return await answer
 
+    def _due(self, fleet: str, latest: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._taking and loop.time() + GATHER_S <= latest:
+            self._gathered[fleet].timer = loop.call_later(GATHER_S, self._due, fleet, latest)
+        else:
+            self._flush(fleet)
+
     def _flush(self, fleet: str) -> None:
         gathered = self._gathered.pop(fleet)
         try:
@@ -93,7 +106,7 @@ class Coalescer:
     def _take_all(self, fleet: str, gathered: _Gathered) -> None:
         many = read_many(gathered.bodies, self._limits, gathered.received_at)
         frames, body, alone = many.frames, many.body, many.faulty
-        foreign = _foreign(gathered.keys, frames, body)
+        foreign = _foreign(gathered.keys, frames, body, self._pseudonyms)
         if foreign.any():
             alone = alone | foreign
             keep = ~foreign[body]
@@ -102,7 +115,7 @@ class Coalescer:
             _answer(gathered.answers[place], None)
         if len(body):
             origin = Origin(fleet, gathered.received_at, gathered.request_id, None)
-            self._take_good(origin, frames, body, gathered)
+            self._take_good(origin, self._pseudonyms.frames(fleet, frames), body, gathered)
 
     def _take_good(self, origin: Origin, frames: pa.RecordBatch, body: I32, gathered: _Gathered) -> None:
         """Take frames whose bodies are all good, lane by lane; usually it is one."""
@@ -126,13 +139,12 @@ class Coalescer:
         self, origin: Origin, lane: Lane, frames: pa.RecordBatch, body: I32, answers: list[_Answer]
     ) -> None:
         places = np.unique(body)
-        results: Sequence[Counts | BaseException]
         try:
-            results = await self._intake.take_many(origin, lane, frames, np.searchsorted(places, body))
-        except Exception as error:  # noqa: BLE001 handed to every request of the lane
-            results = [error] * len(places)
-        for place, result in zip(places.tolist(), results, strict=True):
-            _answer(answers[place], result)
+            async for i, result in self._intake.take_many(origin, lane, frames, np.searchsorted(places, body)):
+                _answer(answers[places[i]], result)
+        except Exception as error:  # noqa: BLE001 handed to every request of the lane that has no answer yet
+            for place in places.tolist():
+                _answer(answers[place], error)
 
 
 def _find_room(gathered: _Gathered, place: int, lane: Lane) -> bool:
@@ -155,7 +167,7 @@ def _answer(answer: _Answer, result: Counts | BaseException | None) -> None:
         answer.set_result(result)
 
 
-def _foreign(keys: list[KeyRecord], frames: pa.RecordBatch, body: I32) -> Bools:
+def _foreign(keys: list[KeyRecord], frames: pa.RecordBatch, body: I32, pseudonyms: Pseudonyms) -> Bools:
     """bool[bodies], those with a frame of a vehicle that their key is not bound to."""
     foreign = np.zeros(len(keys), np.bool_)
     bound = [place for place, key in enumerate(keys) if key.vehicles]
@@ -165,5 +177,6 @@ def _foreign(keys: list[KeyRecord], frames: pa.RecordBatch, body: I32) -> Bools:
         for place in bound:
             start, end = np.searchsorted(body, [place, place + 1])
             mine = {ids[i] for i in vehicle[start:end].tolist()}
-            foreign[place] = keys[place].foreign_vehicle(mine) is not None
+            name_of = partial(pseudonyms.of, keys[place].fleet)
+            foreign[place] = keys[place].foreign_vehicle(mine, name_of) is not None
     return foreign

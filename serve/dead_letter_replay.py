@@ -59,8 +59,10 @@ async def replay(
     parsed = await asyncio.to_thread(read_letters, ids, payloads, limits, origin.received_at)
     # A frame that ClickHouse refused was accepted before: dropped as a duplicate it would never be stored.
     refused = pc.any(pc.equal(page.letters["stage"], REFUSED_STAGE)).as_py()
-    lane = intake.lane(parsed.frames, origin.received_at)
-    counts = await intake.take(replace(origin, verify=bool(refused)), lane, parsed.frames, None)
+    # A mended payload may name the vehicle by its own id; the others are under pseudonyms, which stay as they are.
+    frames = intake.pseudonyms.frames(origin.fleet, parsed.frames)
+    lane = intake.lane(frames, origin.received_at)
+    counts = await intake.take(replace(origin, verify=bool(refused)), lane, frames, None)
     failed = [
         {"id": row["payload"], "stage": row["stage"], "reason": row["reason"], "meaning": meaning_of(row["reason"])}
         for row in parsed.rejected.to_pylist()

@@ -7,27 +7,36 @@ import time
 from functools import partial
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from pipeline.clickhouse.dead_letters import DeadLetters, LetterFilter, is_letter_id
 from pipeline.frames.reasons import meaning_of
 from serve.answers import json_answer
 from serve.context import AdminKey, ContextDep, From, To
-from serve.dead_letter_models import DeadLetter, DeadLetterPage, Purged, Replayed, ReplayRequest
+from serve.dead_letter_models import LETTER, DeadLetter, DeadLetterPage, Purged, Replayed, ReplayRequest
 from serve.dead_letter_replay import replay
 from serve.intake import Origin
 from serve.moments import LATEST_US, moment
+from serve.problem_examples import problem_responses
 from serve.problems import ProblemError, bad_request, not_found
+from serve.request_id import traceparent_of
 
 router: Final = APIRouter(prefix="/v1/dead-letters", tags=["dead letters"])
 
 MAX_LISTED: Final = 1_000
 _LIST_BYTES: Final = 4 << 20
 
-Text = Annotated[str | None, Query(max_length=64)]
+LetterId = Annotated[str, Path(description="Id of a dead letter.", examples=[LETTER])]
+Reason = Annotated[
+    str | None, Query(max_length=64, description="Refused for this reason.", examples=["timestamp_in_future"])
+]
+Stage = Annotated[
+    str | None,
+    Query(max_length=64, description="Refused at this stage: `parse`, `validate` or `store`.", examples=["validate"]),
+]
 
 
-def _filter(reason: Text = None, stage: Text = None, start: From = None, end: To = None) -> LetterFilter:
+def _filter(reason: Reason = None, stage: Stage = None, start: From = None, end: To = None) -> LetterFilter:
     """Which dead letters are meant, by the query string; `from` and `to` are times of receipt."""
     return _matching(reason, stage, start, end)
 
@@ -35,13 +44,13 @@ def _filter(reason: Text = None, stage: Text = None, start: From = None, end: To
 FilterDep = Annotated[LetterFilter, Depends(_filter)]
 
 
-@router.get("", response_model=DeadLetterPage)
+@router.get("", summary="Dead letters", response_model=DeadLetterPage, responses=problem_responses("warehouse-error"))
 async def list_dead_letters(
     context: ContextDep,
     key: AdminKey,
     wanted: FilterDep,
-    limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 100,
-    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_LISTED, description="Most of one page.", examples=[100])] = 100,
+    cursor: Annotated[str | None, Query(description="`next` of the page before.", examples=[LETTER])] = None,
 ) -> Response:
     """Dead letters of the key's fleet, newest first, page by page, and how many there are of each reason.
 
@@ -55,8 +64,13 @@ async def list_dead_letters(
     return json_answer({"dead_letters": found, "reasons": reasons, "next": page.next})
 
 
-@router.get("/{letter_id}", response_model=DeadLetter)
-async def show(context: ContextDep, key: AdminKey, letter_id: str) -> Response:
+@router.get(
+    "/{letter_id}",
+    summary="One dead letter",
+    response_model=DeadLetter,
+    responses=problem_responses("not-found", "warehouse-error"),
+)
+async def show_dead_letter(context: ContextDep, key: AdminKey, letter_id: LetterId) -> Response:
     """One dead letter, whole."""
     letters = DeadLetters(context.platform.warehouse)
     letter = await asyncio.to_thread(letters.one, key.fleet, letter_id)
@@ -65,7 +79,12 @@ async def show(context: ContextDep, key: AdminKey, letter_id: str) -> Response:
     return json_answer(_told(letter))
 
 
-@router.post("/replay", response_model=Replayed)
+@router.post(
+    "/replay",
+    summary="Send dead letters again",
+    response_model=Replayed,
+    responses=problem_responses("warehouse-error"),
+)
 async def replay_dead_letters(request: Request, context: ContextDep, key: AdminKey, asked: ReplayRequest) -> Response:
     """Send dead letters again, as they are or one of them mended.
 
@@ -89,7 +108,7 @@ async def replay_dead_letters(request: Request, context: ContextDep, key: AdminK
         DeadLetters(context.platform.warehouse),
         context.intake,
         context.platform.config.limits,
-        Origin(key.fleet, time.time_ns() // 1000, request.state.request_id, None),
+        Origin(key.fleet, time.time_ns() // 1000, request.state.request_id, traceparent_of(dict(request.headers.raw))),
         wanted,
         cursor=_cursor(asked.cursor),
         limit=asked.limit,
@@ -98,12 +117,14 @@ async def replay_dead_letters(request: Request, context: ContextDep, key: AdminK
     return json_answer(answer)
 
 
-@router.delete("", response_model=Purged)
-async def purge(
+@router.delete("", summary="Delete dead letters", response_model=Purged, responses=problem_responses("warehouse-error"))
+async def purge_dead_letters(
     context: ContextDep,
     key: AdminKey,
     wanted: FilterDep,
-    everything: Annotated[bool, Query(alias="all", description="Needed where no filter is given.")] = False,
+    everything: Annotated[
+        bool, Query(alias="all", description="Needed where no filter is given.", examples=[True])
+    ] = False,
 ) -> Response:
     """Delete the dead letters that a filter means, for good."""
     if wanted == LetterFilter() and not everything:
@@ -112,8 +133,13 @@ async def purge(
     return json_answer({"purged": count})
 
 
-@router.delete("/{letter_id}", response_model=Purged)
-async def purge_one(context: ContextDep, key: AdminKey, letter_id: str) -> Response:
+@router.delete(
+    "/{letter_id}",
+    summary="Delete one dead letter",
+    response_model=Purged,
+    responses=problem_responses("not-found", "warehouse-error"),
+)
+async def purge_dead_letter(context: ContextDep, key: AdminKey, letter_id: LetterId) -> Response:
     """Delete one dead letter, for good."""
     letters = DeadLetters(context.platform.warehouse)
     count = 0

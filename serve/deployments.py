@@ -13,15 +13,18 @@ from ray import serve
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from actors.metrics import Metrics
+from pipeline.config import CanfleetConfig
 from pipeline.descriptors import reserve_descriptors
 from pipeline.frames.body import warm
 from pipeline.heap import freeze_heap
-from serve.asgi import PostEndpoint
+from serve.access_log import AccessLog
 from serve.gateway import Door, FramesEndpoint
 from serve.logs import LogsEndpoint
-from serve.measure import measure
+from serve.measure import measure, measure_cache, measure_stream
 from serve.platform import Platform
 from serve.query import build_query_app
+from serve.request_id import distrust
+from serve.stream import StreamEndpoint
 
 _SWITCH_S: Final = 0.0005
 """How long a thread that parses may keep the interpreter from the event loop: Python's 5 ms add up in a request."""
@@ -31,7 +34,7 @@ Connect = Callable[[], Awaitable[Platform]]
 
 @serve.ingress()
 class Gateway:
-    """`/v1/frames`."""
+    """`/v1/frames` and `/v1/stream`, whose frames share batches."""
 
     async def __init__(self, connect: Connect) -> None:  # type: ignore[misc]
         """Find the platform, and compile the kernels that bodies need."""
@@ -42,7 +45,15 @@ class Gateway:
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application Serve runs in this replica."""
-        return _measured(FramesEndpoint(Door(self._platform)))
+        door, metrics = Door(self._platform), Metrics()
+        frames, stream = FramesEndpoint(door), StreamEndpoint(door)
+        measure(frames, metrics)
+        measure_stream(stream, metrics)
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await (stream if scope["type"] == "websocket" else frames)(scope, receive, send)
+
+        return _under_serve(app, self._platform.config)
 
 
 @serve.ingress()
@@ -56,7 +67,9 @@ class Logs:
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application Serve runs in this replica."""
-        return _measured(LogsEndpoint(self._platform))
+        logs = LogsEndpoint(self._platform)
+        measure(logs, Metrics())
+        return _under_serve(logs, self._platform.config)
 
 
 @serve.ingress()
@@ -70,17 +83,19 @@ class Query:
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application Serve runs in this replica."""
-        return _under_serve(build_query_app(self._platform))
+        app = build_query_app(self._platform)
+        measure_cache(app.state.context.cache, Metrics())
+        return _under_serve(app, self._platform.config)
 
 
-def _measured(endpoint: PostEndpoint) -> ASGIApp:
-    measure(endpoint, Metrics())
-    return _under_serve(endpoint)
+def _under_serve(app: ASGIApp, config: CanfleetConfig) -> ASGIApp:
+    """`app` without its own `X-Request-Id`: Serve adds the same one to every answer, and it must not stand twice.
 
-
-def _under_serve(app: ASGIApp) -> ASGIApp:
-    """`app` without its own `X-Request-Id`: Serve adds the same one to every answer, and it must not stand twice."""
-
+    Around it stands the access log, where one is asked for.
+    """
+    check_address = distrust(config.server.trusted_proxies)
+    if config.server.access_log is not None:
+        app = AccessLog(config.server.access_log, config.data_dir).around(app)
     # The application is whole here, with the databases it has read, and no request has come.
     freeze_heap()
 
@@ -90,6 +105,8 @@ def _under_serve(app: ASGIApp) -> ASGIApp:
                 message["headers"] = [header for header in message["headers"] if header[0] != b"x-request-id"]
             await send(message)
 
+        if scope["type"] != "lifespan":
+            check_address(scope)
         await app(scope, receive, send_without)
 
     return wrapped

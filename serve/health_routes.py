@@ -8,19 +8,20 @@ from fastapi import APIRouter, Response
 
 from serve.answers import json_answer
 from serve.context import ContextDep
-from serve.models import Readiness
+from serve.models import Liveness, Readiness
+from serve.problem_examples import problem_responses
 from serve.problems import ProblemError, not_ready
 
 router: Final = APIRouter(tags=["operation"])
 
 
-@router.get("/healthz")
+@router.get("/healthz", summary="Is it alive?", response_model=Liveness)
 async def healthz() -> Response:
     """200 as long as this replica answers at all."""
     return json_answer({"status": "alive"})
 
 
-@router.get("/readyz", response_model=Readiness, responses={503: {"description": "Data cannot be accepted yet."}})
+@router.get("/readyz", summary="May data come?", response_model=Readiness, responses=problem_responses("not-ready"))
 async def readyz(context: ContextDep) -> Response:
     """200 when frames can be accepted durably, 503 with the reasons until then."""
     state = await context.platform.ready()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.decode.databases import load_catalogue
+from pipeline.errors import PartitionAway
 from pipeline.frames.split import select
 from pipeline.lanes.classify import Classifier
 from pipeline.lanes.lane import Lane
@@ -65,6 +67,7 @@ class Intake:
         """Hand frames to the shards of `platform`; reads its databases, which say what is critical."""
         self._platform = platform
         self.room: Final = DeadLetterRoom(platform)
+        self.pseudonyms: Final = platform.pseudonyms
         self._encoders = background_pool("encode")
         config = platform.config
         self._classifier = Classifier.of_catalogue(config.lanes, load_catalogue(config.profiles()))
@@ -74,8 +77,18 @@ class Intake:
         return self._classifier.lane(frames, received_at)
 
     def admit_anywhere(self, lane: Lane) -> None:
-        """Raise Overloaded where any shard has no room for a request of `lane`."""
-        self._platform.admit(range(self._platform.layout.shards), lane)
+        """Raise Overloaded where any shard has no room for a request of `lane`, or all of them are away.
+
+        One that is away need not concern the request, which was not read yet.
+        """
+        away = []
+        for shard in range(self._platform.layout.shards):
+            try:
+                self._platform.admit([shard], lane)
+            except PartitionAway as error:
+                away.append(error)
+        if len(away) == self._platform.layout.shards:
+            raise away[0]
 
     async def take(self, origin: Origin, lane: Lane, frames: pa.RecordBatch, rejected: pa.RecordBatch | None) -> Counts:
         """Make canonical `frames` and the `rejected` rows durable; returns when all shards have synced them.
@@ -116,8 +129,10 @@ class Intake:
 
     async def take_many(
         self, origin: Origin, lane: Lane, frames: pa.RecordBatch, request: I64
-    ) -> list[Counts | BaseException]:
+    ) -> AsyncIterator[tuple[int, Counts | BaseException]]:
         """Make the frames of several requests of one lane durable, in one submission a shard.
+
+        A request waits for the shards of its own vehicles alone, and fails with them alone.
 
         Args:
             origin: the fleet they have in common, and the first one's time and id, which the submissions carry.
@@ -125,26 +140,34 @@ class Intake:
             frames: few enough to be encoded on the event loop.
             request: int64[frames], whose each frame is; every number from 0 on has one.
 
-        Returns:
-            For each request what became of it, or why it failed: each fails with its own shards alone.
+        Yields:
+            Each request once, as soon as that is known: its number, and what became of it or why it failed.
         """
         shards = _shards_of(origin.fleet, frames, self._platform.layout)
-        rows = [np.flatnonzero(shards == shard) for shard in np.unique(shards)]
-        calls = [self._take_part(origin, lane, int(shards[mine[0]]), _rows_of(frames, mine)) for mine in rows]
-        results = await asyncio.gather(*calls, return_exceptions=True)
+        parts: dict[asyncio.Task[SubmitResult], I64] = {}
         n = int(request.max()) + 1
+        unanswered = np.zeros(n, np.int64)
+        for shard in np.unique(shards).tolist():
+            mine = np.flatnonzero(shards == shard)
+            parts[asyncio.create_task(self._take_part(origin, lane, shard, _rows_of(frames, mine)))] = request[mine]
+            unanswered[np.unique(request[mine])] += 1
         accepted, duplicates = np.zeros(n, np.int64), np.zeros(n, np.int64)
         failed: dict[int, BaseException] = {}
-        for mine, result in zip(rows, results, strict=True):
-            whose = request[mine]
-            if isinstance(result, BaseException):
-                failed |= dict.fromkeys(np.unique(whose).tolist(), result)
-                continue
-            twice = _duplicate_rows(result, len(mine))
-            accepted += np.bincount(whose[~twice], minlength=n)
-            duplicates += np.bincount(whose[twice], minlength=n)
-        counts = zip(accepted.tolist(), duplicates.tolist(), strict=True)
-        return [failed[i] if i in failed else Counts(a + d, a, d, 0) for i, (a, d) in enumerate(counts)]
+        while parts:
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in done:
+                whose = parts.pop(part)
+                concerned = np.unique(whose)
+                if error := part.exception():
+                    failed |= dict.fromkeys(concerned.tolist(), error)
+                else:
+                    twice = _duplicate_rows(part.result(), len(whose))
+                    accepted += np.bincount(whose[~twice], minlength=n)
+                    duplicates += np.bincount(whose[twice], minlength=n)
+                unanswered[concerned] -= 1
+                for i in concerned[unanswered[concerned] == 0].tolist():
+                    a, d = int(accepted[i]), int(duplicates[i])
+                    yield i, failed.get(i) or Counts(a + d, a, d, 0)
 
     async def _take_part(self, origin: Origin, lane: Lane, shard: int, frames: pa.RecordBatch) -> SubmitResult:
         self._platform.admit([shard], lane)

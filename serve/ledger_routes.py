@@ -15,24 +15,32 @@ from serve.answers import json_answer
 from serve.context import ContextDep, From, OperatorKey, QueryKey, To
 from serve.models import LedgerAnswer, Reconciliation
 from serve.moments import LATEST_US, moment
+from serve.problem_examples import problem_responses
 from serve.problems import ProblemError, bad_request
 
 router: Final = APIRouter(prefix="/v1/ledger", tags=["fleet"])
 
 DEFAULT_HOURS: Final = 24
 """How far back a reconciliation reaches unless it is told."""
+_INNER: Final = {"complete_from", "rollups_waiting", "forgetting"}
 
 
-@router.get("", response_model=LedgerAnswer)
-async def ledger(context: ContextDep, key: QueryKey, start: From = None, end: To = None) -> Response:
+@router.get("", summary="Where every frame went", response_model=LedgerAnswer)
+async def fleet_ledger(context: ContextDep, key: QueryKey, start: From = None, end: To = None) -> Response:
     """What became of every frame the fleet sent: received = accepted + duplicates + dead_lettered, accepted = stored +
     pending; in all, and by the hour (UTC) in which the frames were received, of the last 31 days or the range given."""
     since, until = _hours(start, end, 0, -(-LATEST_US // HOUR_US))
     return json_answer(ledger_answer(await context.platform.ledger(key.fleet, since, until)))
 
 
-@router.get("/reconciliation", tags=["operation"], response_model=Reconciliation)
-async def reconciliation(context: ContextDep, key: OperatorKey, start: From = None, end: To = None) -> Response:
+@router.get(
+    "/reconciliation",
+    tags=["operation"],
+    summary="Ledger against ClickHouse",
+    response_model=Reconciliation,
+    responses=problem_responses("warehouse-error"),
+)
+async def reconcile_ledger(context: ContextDep, key: OperatorKey, start: From = None, end: To = None) -> Response:
     """Compare the fleet's ledger with counts in ClickHouse, hour by hour, and name the first difference.
 
     Frames, identities and dead letters by hour of receipt, rollups by hour of event time; the last 24 hours unless a
@@ -42,7 +50,7 @@ async def reconciliation(context: ContextDep, key: OperatorKey, start: From = No
     now = time.time_ns() // 1000 // HOUR_US
     since, until = _hours(start, end, now - DEFAULT_HOURS + 1, now + 1)
     before = await platform.ledger(key.fleet, since, until)
-    since = max(since, comparable_from(now, before["complete_from"], platform.warehouse.settings.retention))
+    since = max(since, comparable_from(now, before["complete_from"], platform.warehouse.settings.retention, key.fleet))
     until = max(since, until)
     before["hours"] = {hour: counts for hour, counts in before["hours"].items() if hour >= since}
     counts = await asyncio.to_thread(hourly_counts, platform.warehouse, key.fleet, since, until)
@@ -63,7 +71,7 @@ async def reconciliation(context: ContextDep, key: OperatorKey, start: From = No
 
 def ledger_answer(document: dict[str, Any]) -> dict[str, Any]:
     """A ledger as the API shows it, from `Platform.ledger`."""
-    shown = {name: value for name, value in document.items() if name not in {"complete_from", "rollups_waiting"}}
+    shown = {name: value for name, value in document.items() if name not in _INNER}
     return shown | {"hours": [{"hour": hour_text(hour), **counts} for hour, counts in document["hours"].items()]}
 
 

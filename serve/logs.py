@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 from urllib.parse import parse_qs
 
-import orjson
 import pyarrow as pa
 
-from pipeline.errors import BodyError, BodyTooLarge, Overloaded, UnknownContentType
+from pipeline.errors import BodyTooLarge, Overloaded
 from pipeline.frames.logs import log_format
 from pipeline.frames.schema import MAX_VEHICLE_ID_CHARACTERS
 from pipeline.frames.validate import ParsedBody, revalidate
@@ -27,6 +23,7 @@ from serve.access import Access, check_vehicles
 from serve.asgi import PostEndpoint, Request
 from serve.budget import ByteBudget
 from serve.intake import NOTHING, Intake, Origin, add
+from serve.log_process import LogReaders
 from serve.moments import as_datetime, moment
 from serve.platform import IntakePlatform
 from serve.problems import ProblemError, bad_request
@@ -35,8 +32,6 @@ from serve.rate_limits import RateLimits, frame_unit
 MAX_LOG_BYTES: Final = 512 << 20
 SPOOLED_BYTES: Final = 2 << 30
 """Log files on disk at one time; what comes beyond gets 503."""
-READ_LIMIT_S: Final = 120.0
-"""A file that is not read by then counts as unreadable."""
 PATIENCE_S: Final = 60.0
 """How long a log waits for room in a shard, since its first batches are accepted already."""
 
@@ -52,22 +47,25 @@ class LogsEndpoint(PostEndpoint):
         """Take logs in for `platform`."""
         super().__init__(ByteBudget(SPOOLED_BYTES))
         self._limits = platform.config.limits
+        self._pseudonyms = platform.pseudonyms
         self._rates = RateLimits(platform)
         self._access = Access(platform, self._rates)
         self._intake = Intake(platform)
+        self._readers = LogReaders()
 
     async def post(self, request: Request) -> Mapping[str, object]:
         """Authenticate, limit, spool, read, submit batch by batch."""
         key, caller = await self._access.admit(request)
         await self._rates.request(caller, "backfill")
         log = _described(request.query)
-        check_vehicles(key, [log.vehicle_id])
+        check_vehicles(key, [log.vehicle_id], self._pseudonyms)
+        log = replace(log, vehicle_id=self._pseudonyms.of(key.fleet, log.vehicle_id))
         held = request.declared_length(MAX_LOG_BYTES)
         with self.budget.hold(held), TemporaryDirectory(prefix="canfleet-log-") as folder:
             spooled, frames = Path(folder, log.filename), Path(folder, "frames.arrow")
             await _spool(request, spooled)
             origin = Origin(key.fleet, time.time_ns() // 1000, request.id, request.traceparent)
-            skipped = await asyncio.to_thread(_read_apart, spooled, frames, log)
+            skipped = await self._readers.read(key.fleet, spooled, frames, log.vehicle_id, log.start)
             return asdict(await self._send(origin, caller, frames)) | {"skipped": skipped}
 
     async def _send(self, origin: Origin, caller: Caller, frames: Path) -> Counts:
@@ -139,29 +137,3 @@ async def _spool(request: Request, path: Path) -> None:
             if size > MAX_LOG_BYTES:
                 raise BodyTooLarge(f"the log exceeds {MAX_LOG_BYTES:,} bytes: split it")
             await asyncio.to_thread(file.write, piece)
-
-
-def _read_apart(spooled: Path, frames: Path, log: _Log) -> int:
-    """Read `spooled` in a process of its own, since its bytes come from anywhere and parsers are large.
-
-    Writes canonical batches to `frames`; returns the number of entries skipped.
-
-    Raises:
-        BodyError: the file cannot be read, or not in `READ_LIMIT_S`.
-        UnknownContentType: no reader knows its extension.
-    """
-    command = [sys.executable, "-m", "serve.log_reader", str(spooled), str(frames), log.vehicle_id, log.start]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=READ_LIMIT_S, env=environment, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise BodyError(f"the log could not be read within {READ_LIMIT_S:.0f} s: split it") from error
-    if done.returncode != 0 or not done.stdout:
-        last = done.stderr.decode(errors="replace").strip().rsplit("\n", 1)[-1]
-        raise BodyError(f"the log's reader gave up with exit status {done.returncode}: {last[:200]}")
-    answer = orjson.loads(done.stdout.rsplit(b"\n", 2)[-2])
-    if "unknown" in answer:
-        raise UnknownContentType(answer["unknown"])
-    if "unreadable" in answer:
-        raise BodyError(answer["unreadable"])
-    return int(answer["skipped"])

@@ -6,26 +6,62 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pipeline.keys.record import MAX_FLEET_CHARACTERS, Scope
+from pipeline.frames.schema import MAX_VEHICLE_ID_CHARACTERS
 
 Microseconds = Annotated[int, Field(description="Microseconds since the epoch.", examples=[1785000000000000])]
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
+    """A document that may have further members, which clients pass over."""
+
     model_config = ConfigDict(extra="allow")
 
 
-class ProblemDetails(_Answer):
-    """RFC 9457."""
+class ProblemDetails(Answer):
+    """RFC 9457. Problems of one `type` may have further members."""
 
-    type: str = Field(examples=["urn:canfleet:problem:overloaded"])
-    title: str = Field(examples=["Overloaded"])
-    status: int = Field(examples=[503])
-    detail: str
-    instance: str = Field(examples=["urn:canfleet:request:4f1c"])
+    type: str = Field(
+        pattern="^urn:canfleet:problem:[a-z-]+$",
+        description="Which problem it is: the word to tell problems apart by.",
+        examples=["urn:canfleet:problem:overloaded"],
+    )
+    title: str = Field(description="The same in words.", examples=["Overloaded"])
+    status: int = Field(ge=400, le=599, examples=[503])
+    detail: str = Field(
+        description="What happened here, for a person to read.", examples=["shard 0 has 1 MiB in flight"]
+    )
+    instance: str = Field(description="This occurrence.", examples=["urn:canfleet:request:4f1c"])
 
 
-class FrameCounts(_Answer):
+class Frame(BaseModel):
+    """A CAN frame. A row that breaks a rule becomes a dead letter; the good rows go on."""
+
+    vehicle_id: str = Field(min_length=1, max_length=MAX_VEHICLE_ID_CHARACTERS, examples=["truck-7"])
+    timestamp: str | int = Field(
+        description="Event time: RFC 3339, or integer microseconds since the epoch.",
+        examples=["2026-01-31T12:00:00.000123Z"],
+    )
+    arbitration_id: int = Field(ge=0, le=0x1FFFFFFF, description="11 or 29 bits.", examples=[419360256])
+    data: str = Field(
+        pattern="^([0-9A-Fa-f]{2}){0,64}$", description="Up to 64 bytes, in hexadecimal.", examples=["ffff681376ffffff"]
+    )
+    is_extended: bool | None = Field(
+        None, description="Whether the id has 29 bits; by its value where absent.", examples=[True]
+    )
+    channel: int | None = Field(None, ge=0, le=255, description="0 where absent.", examples=[0])
+    session: int | None = Field(
+        None, ge=0, le=0xFFFFFFFF, description="A boot of the vehicle; goes with `sequence`.", examples=[3]
+    )
+    sequence: int | None = Field(
+        None,
+        ge=0,
+        le=0xFFFFFFFFFFFFFFFF,
+        description="Counts the vehicle's frames within the session; with it, a frame is known again by its number.",
+        examples=[17],
+    )
+
+
+class FrameCounts(Answer):
     """What became of the frames of one request: received = accepted + duplicates + dead_lettered."""
 
     received: int = Field(examples=[5000])
@@ -40,7 +76,7 @@ class LogCounts(FrameCounts):
     skipped: int = Field(description="Entries of the log that are no data frames.", examples=[0])
 
 
-class Vehicle(_Answer):
+class Vehicle(Answer):
     """A vehicle of the fleet."""
 
     vehicle_id: str = Field(examples=["truck-7"])
@@ -49,59 +85,48 @@ class Vehicle(_Answer):
     frames: int = Field(examples=[73785])
 
 
-class Vehicles(_Answer):
+class Vehicles(Answer):
     """All vehicles of the fleet."""
 
     vehicles: list[Vehicle]
 
 
-class Signal(_Answer):
+class Signal(Answer):
     """Latest value of a signal, and its window."""
 
     message: str = Field(examples=["Engine"])
     signal: str = Field(examples=["EngineSpeed"])
     value: float | None = Field(examples=[1875.5])
     unit: str | None = Field(examples=["rpm"])
+    minimum: float | None = Field(None, description="Valid from, by its database.", examples=[0.0])
+    maximum: float | None = Field(None, description="Valid up to.", examples=[8000.0])
     timestamp: Microseconds
     window: dict[str, float | int | None] | None = Field(
-        default=None, examples=[{"count": 50, "mean": 1870.2, "std": 4.1, "min": 1861.0, "max": 1880.0, "last": 1875.5}]
+        default=None,
+        description="Its sliding window, which ends at `end`; null where no finite value lies in it.",
+        examples=[
+            {
+                "end": 1785000000000000,
+                "count": 50,
+                "mean": 1870.2,
+                "std": 4.1,
+                "min": 1861.0,
+                "max": 1880.0,
+                "last": 1875.5,
+            }
+        ],
     )
 
 
-class Latest(_Answer):
+class Latest(Answer):
     """A vehicle as it is now."""
 
-    vehicle_id: str
+    vehicle_id: str = Field(examples=["truck-7"])
     last_seen: Microseconds
     signals: list[Signal]
 
 
-class Point(_Answer):
-    """A raw value (message, value), or a bucket (count, min, max, mean, last) that begins at `timestamp`."""
-
-    timestamp: Microseconds
-    value: float | None = None
-    message: str | None = None
-    count: int | None = None
-    min: float | None = None
-    max: float | None = None
-    mean: float | None = None
-    last: float | None = None
-
-
-class History(_Answer):
-    """A signal over time, with the resolution used. `partial` tells that ClickHouse is away; `reason` says more."""
-
-    vehicle_id: str
-    signal: str
-    resolution: str = Field(description="`raw`, or the length of the buckets.", examples=["1m"])
-    step: float | None = Field(description="Seconds a bucket; null for raw values.", examples=[60])
-    points: list[Point]
-    partial: bool
-    reason: str | None = None
-
-
-class Anomaly(_Answer):
+class Anomaly(Answer):
     """Something a detector found; an open one grows until it is closed."""
 
     id: str = Field(examples=["6f1c0a52e1b8d7f3"])
@@ -112,23 +137,25 @@ class Anomaly(_Answer):
     detected_at: Microseconds
     message: str = Field(examples=["Engine"])
     signal: str = Field(examples=["EngineSpeed"])
-    arbitration_id: int | None
-    value: float | None
-    score: float | None
-    count: int
-    closed: bool
-    detail: str
+    arbitration_id: int | None = Field(
+        description="Of kinds about frames; null for those about a signal.", examples=[None]
+    )
+    value: float | None = Field(examples=[1875.5])
+    score: float | None = Field(examples=[4.2])
+    count: int = Field(description="Violations so far.", examples=[120])
+    closed: bool = Field(description="No further violation will extend it.", examples=[True])
+    detail: str = Field(examples=["EngineSpeed has stood at 1875.5 for 30 s"])
 
 
-class Anomalies(_Answer):
+class Anomalies(Answer):
     """Anomalies, newest first. `partial` tells that ClickHouse is away and only recent ones are listed."""
 
     anomalies: list[Anomaly]
-    partial: bool
-    reason: str | None = None
+    partial: bool = Field(examples=[False])
+    reason: str | None = Field(None, examples=[None])
 
 
-class SessionGaps(_Answer):
+class SessionGaps(Answer):
     """One session: `missing` of the frames between `oldest` and `newest` did not come."""
 
     session: int = Field(examples=[3])
@@ -138,7 +165,7 @@ class SessionGaps(_Answer):
     missing: int = Field(examples=[10])
 
 
-class Gaps(_Answer):
+class Gaps(Answer):
     """Frames of a vehicle that never came. `earlier_missing` is what sessions no longer told apart lacked; of these,
     `earlier_late` frames have come since."""
 
@@ -149,8 +176,9 @@ class Gaps(_Answer):
     earlier_late: int = Field(examples=[0])
 
 
-class LedgerCounts(_Answer):
-    """received = accepted + duplicates + dead_lettered; accepted = stored + pending."""
+class LedgerCounts(Answer):
+    """received = accepted + duplicates + dead_lettered; accepted = stored + pending; of those stored, `forgotten` ones
+    were of vehicles that were forgotten since, and are removed."""
 
     received: int = Field(examples=[5000])
     accepted: int = Field(examples=[4998])
@@ -158,6 +186,7 @@ class LedgerCounts(_Answer):
     dead_lettered: int = Field(examples=[1])
     stored: int = Field(examples=[4900])
     pending: int = Field(examples=[98])
+    forgotten: int = Field(examples=[0])
 
 
 class LedgerHour(LedgerCounts):
@@ -175,7 +204,7 @@ class LedgerAnswer(LedgerCounts):
     hours: list[LedgerHour]
 
 
-class Reconciliation(_Answer):
+class Reconciliation(Answer):
     """Ledger against ClickHouse. `settled`: nothing came meanwhile, so that the rollups had to be exact."""
 
     model_config = ConfigDict(extra="allow", populate_by_name=True)
@@ -183,17 +212,72 @@ class Reconciliation(_Answer):
     fleet: str = Field(examples=["north"])
     start: str = Field(alias="from", examples=["2026-01-30T13:00:00Z"])
     end: str = Field(alias="to", examples=["2026-01-31T13:00:00Z"])
-    agrees: bool
-    difference: str | None
+    agrees: bool = Field(examples=[True])
+    difference: str | None = Field(description="The first one, in words.", examples=[None])
     frames: int = Field(description="Frames in ClickHouse in these hours.", examples=[4320000])
-    settled: bool
+    settled: bool = Field(examples=[True])
 
 
-class Readiness(_Answer):
+class FleetSummary(Answer):
+    """A fleet in numbers."""
+
+    vehicles: int = Field(examples=[10000])
+    vehicles_online: int = Field(description="Heard from within the last minute.", examples=[9876])
+    frames_per_second: float | None = Field(description="Accepted, as a moving average.", examples=[49873.5])
+    anomalies: dict[str, int] = Field(description="By kind.", examples=[{"stuck": 3, "out_of_range": 12}])
+    anomalies_open: int = Field(examples=[2])
+    frames_missing: int = Field(description="Frames vehicles counted that never came.", examples=[12])
+    ledger: LedgerCounts
+
+
+class ShardState(Answer):
+    """One shard. The bootstrap key sees more: sizes and counts, which tell of all fleets."""
+
+    shard: int = Field(examples=[0])
+    error: str | None = Field(None, description="Why it does not answer; then little else is known.", examples=[None])
+    breaker: str | None = Field(None, description="`closed` while it answers.", examples=["closed"])
+    warehouse_error: str | None = Field(None, description="That ClickHouse takes nothing at present.", examples=[None])
+
+
+class LetterRoom(Answer):
+    """How many dead letters the fleet holds, and may hold."""
+
+    held: int | None = Field(description="Null while ClickHouse has not told.", examples=[17])
+    max: int = Field(examples=[1000000])
+    full: bool = Field(description="Requests with bad rows get 503.", examples=[False])
+
+
+class HistoryCache(Answer):
+    """Answers about the past that the process which answers queries keeps, since it began."""
+
+    hits: int = Field(examples=[912])
+    misses: int = Field(examples=[88])
+    hit_rate: float | None = Field(description="Null while nothing was asked.", examples=[0.912])
+    answers: int = Field(examples=[60])
+    bytes: int = Field(examples=[5400000])
+    max_bytes: int = Field(examples=[67108864])
+
+
+class PlatformState(Answer):
+    """Health and lags, and the caller's fleet: its ledger with its last hours, its dead letters."""
+
+    shards: list[ShardState]
+    ledger: LedgerAnswer | None = Field(description="Null while a shard is away.")
+    dead_letters: LetterRoom
+    history_cache: HistoryCache | None = Field(None, description="For the bootstrap key alone.")
+
+
+class Liveness(Answer):
+    """That there is an answer at all."""
+
+    status: str = Field(examples=["alive"])
+
+
+class Readiness(Answer):
     """Whether data can be accepted durably."""
 
-    ready: bool
-    reasons: list[str]
+    ready: bool = Field(examples=[True])
+    reasons: list[str] = Field(description="What it waits for.", examples=[[]])
 
 
 class Asked(BaseModel):
@@ -223,43 +307,3 @@ def _is_unicode(document: object) -> bool:
             case dict() as pairs:
                 waiting += [*pairs.keys(), *pairs.values()]
     return True
-
-
-class KeyRequest(Asked):
-    """A key to be made."""
-
-    fleet: str = Field(min_length=1, max_length=MAX_FLEET_CHARACTERS, examples=["north"])
-    scopes: list[Scope] = Field(min_length=1, examples=[["ingest", "query"]])
-    expires_at: int | None = Field(
-        None, ge=0, le=1 << 53, description="When it stops working, microseconds since the epoch."
-    )
-    vehicles: list[str] = Field(
-        default_factory=list,
-        description="Ids or globs (`truck-*`) of the vehicles it may send frames of; for a key that only ingests.",
-        examples=[["truck-7"]],
-    )
-
-
-class KeyInfo(_Answer):
-    """A key without its secret."""
-
-    id: str
-    fleet: str
-    scopes: list[Scope]
-    created: Microseconds
-    last_used: int | None = None
-    expires_at: int | None = None
-    revoked_at: int | None = None
-    vehicles: list[str] = Field(description="The vehicles it is bound to; empty for all of its fleet.")
-
-
-class NewKey(KeyInfo):
-    """A key with its text, which is shown this once."""
-
-    key: str = Field(examples=["cf_k3j5h2g8d9s1_…"])
-
-
-class Keys(_Answer):
-    """API keys."""
-
-    keys: list[KeyInfo]

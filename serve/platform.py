@@ -9,6 +9,7 @@ from pipeline.clickhouse.client import Warehouse
 from pipeline.config import CanfleetConfig
 from pipeline.keys.record import IssuedKey, KeyRecord, Scope
 from pipeline.lanes.lane import Lane
+from pipeline.privacy.pseudonyms import Pseudonyms
 from pipeline.types import I32
 
 
@@ -55,6 +56,11 @@ class IntakePlatform(Protocol):
         """The configuration the platform runs with."""
         ...
 
+    @property
+    def pseudonyms(self) -> Pseudonyms:
+        """The names under which vehicles are stored."""
+        ...
+
     def admit(self, shards: Collection[int], lane: Lane) -> None:
         """Raise `Overloaded` when one of `shards` has no room for a request of `lane`, from what is known locally."""
         ...
@@ -96,6 +102,10 @@ class Platform(IntakePlatform, Protocol):
         """Known vehicles: vehicle_id, last_seen, frames."""
         ...
 
+    async def positions(self, fleet: str) -> dict[str, Any]:
+        """Where all vehicles are, in columns: see `pipeline.shard.positions.Positions.of_fleet`."""
+        ...
+
     async def latest(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
         """Latest value and window of every signal of a vehicle, or None when the fleet has no such vehicle."""
         ...
@@ -123,6 +133,10 @@ class Platform(IntakePlatform, Protocol):
 
     async def gaps(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
         """Frames of a vehicle that never came, by session, or None when the fleet has no such vehicle."""
+        ...
+
+    async def forget(self, fleet: str, vehicle_id: str, patience_s: float) -> dict[str, int]:
+        """Remove a vehicle wherever the platform holds it; how much, by place. Raises `Overloaded` while it goes on."""
         ...
 
     async def events(self, cursors: dict[int, int], timeout_s: float) -> tuple[dict[int, int], list[dict[str, Any]]]:

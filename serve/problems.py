@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-
-import orjson
 
 from pipeline.errors import (
     BodyError,
@@ -17,6 +16,7 @@ from pipeline.errors import (
     DeadLettersFull,
     JournalError,
     Overloaded,
+    PartitionAway,
     UnknownContentType,
     WarehouseError,
 )
@@ -37,7 +37,10 @@ class Problem:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def body(self, instance: str) -> bytes:
-        """The JSON of RFC 9457; `instance` names this occurrence (`urn:canfleet:request:<id>`)."""
+        """The JSON of RFC 9457; `instance` names this occurrence (`urn:canfleet:request:<id>`).
+
+        A detail can quote what somebody sent: half of a surrogate pair, which no UTF-8 can hold, becomes a `?`.
+        """
         members = {
             "type": TYPE_PREFIX + self.kind,
             "title": self.title,
@@ -45,7 +48,8 @@ class Problem:
             "detail": self.detail,
             "instance": instance,
         }
-        return orjson.dumps(members | dict(self.extra))
+        text = json.dumps(members | dict(self.extra), ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "replace")
 
 
 class ProblemError(CanfleetError):
@@ -117,9 +121,28 @@ def method_not_allowed(allowed: Iterable[str]) -> Problem:
     return Problem("method-not-allowed", 405, "Method not allowed", f"Allowed here: {names}.", {"Allow": names})
 
 
+def too_slow(detail: str) -> Problem:
+    """408: the request does not come at a steady pace. The connection ends with it."""
+    return Problem("request-timeout", 408, "The request came too slowly", detail, {"Connection": "close"})
+
+
+def length_required(detail: str) -> Problem:
+    """411: a body without a length, where it must have one."""
+    return Problem("length-required", 411, "A length is required", detail)
+
+
 def too_large(detail: str) -> Problem:
     """413: the body exceeds a bound."""
     return Problem("body-too-large", 413, "The body is too large", detail)
+
+
+def range_too_large(frames: int, most: int, fits: int, fits_text: str) -> Problem:
+    """413: a range holds more frames than one answer may have; `fits` is where it would have to end (µs)."""
+    detail = (
+        f"The range holds {frames:,} frames, and an export {most:,} at most: ask for to={fits_text} first, and then "
+        f"from there on."
+    )
+    return Problem("range-too-large", 413, "The range is too large", detail, extra={"fits": fits})
 
 
 def unknown_type(detail: str) -> Problem:
@@ -147,6 +170,12 @@ def away(what: str) -> Problem:
     """503: a part of the platform does not answer, and is being restarted."""
     detail = f"{what} does not answer at the moment; it restarts by itself. Sending the request again is safe."
     return Problem("unavailable", 503, "Temporarily unavailable", detail, _retry(1))
+
+
+def partition_away(detail: str, retry_after_s: float) -> Problem:
+    """503: the partition actor of some of the request's vehicles does not answer; what became of them is unknown."""
+    said = f"{detail}. Sending the request again is safe."
+    return Problem("unavailable", 503, "Temporarily unavailable", said, _retry(retry_after_s))
 
 
 def not_ready(reasons: list[str]) -> Problem:
@@ -177,6 +206,8 @@ def from_error(error: CanfleetError, request_id: str) -> Problem:
             return error.problem
         case DeadLettersFull():
             return dead_letters_full(str(error), error.retry_after_s)
+        case PartitionAway():
+            return partition_away(str(error), error.retry_after_s)
         case Overloaded():
             return overloaded(str(error), error.retry_after_s)
         case BodyTooLarge():

@@ -6,8 +6,8 @@ bytes, little-endian, and frames as an Arrow IPC stream. The answer to each is a
 that a request would have been answered with, and `retry_after` in seconds where it had `Retry-After`. Answers come in
 the order in which messages are done.
 
-No deployment has it yet: Serve's thread for the application reads a connection without end into a queue of its own,
-however slowly its messages are taken, so what a client sends has no bound there (docs/decisions/small-requests.md).
+HAProxy brings it to the gateway's own replicas (`serve/haproxy_mending.py`), so that its messages share batches with
+small requests.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from dataclasses import asdict
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -24,15 +24,18 @@ from starlette.types import Receive, Scope, Send
 
 from pipeline.errors import BodyTooLarge
 from pipeline.frames.body import ARROW, NDJSON
+from pipeline.submission import Counts
 from serve.asgi import Request
 from serve.faults import problem_of
 from serve.gateway import Door
 from serve.problems import MEDIA_TYPE, TYPE_PREFIX, Problem, ProblemError, bad_request, not_found
-from serve.taking import Message
+from serve.taking import Message, Sender
 
-PATH: Final = "/v1/stream"
+PATHS: Final = ("/v1/stream", "/v1/frames/stream")
 IN_FLIGHT: Final = 64
 """Messages of one connection that may wait for their answer; more are not read from the socket."""
+ADMITTED_S: Final = 1.0
+"""How long a key that was looked at opens the door for further messages."""
 _ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _POLICY_VIOLATION: Final = 1008
 _DENIAL: Final = "websocket.http.response"
@@ -44,28 +47,41 @@ class StreamEndpoint:
     def __init__(self, door: Door) -> None:
         """Let senders in by `door`."""
         self._door = door
+        self.connections = 0
+        """How many vehicles are connected."""
+        self.on_answer: Callable[[int, float], None] = lambda status, seconds: None
+        """Told of each answer: its status, and the seconds since the message came."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection until the client leaves."""
         request = Request(scope, receive)
         await receive()  # websocket.connect
         try:
-            if scope["path"].rstrip("/") != PATH:
+            if scope["path"].rstrip("/") not in PATHS:
                 raise ProblemError(not_found(f"there is no stream at {scope['path']}"))
-            await self._door.sender(request)
+            sender = await self._door.sender(request)
         except Exception as error:  # noqa: BLE001 (the boundary: faults.problem_of tells and logs all of them)
             await _deny(scope, send, problem_of(error, request.id), request.id)
             return
         await send({"type": "websocket.accept", "headers": [(b"x-request-id", request.id.encode())]})
-        await _Connection(self._door, request, receive, send).serve()
+        self.connections += 1
+        try:
+            await _Connection(self, self._door, request, sender, receive, send).serve()
+        finally:
+            self.connections -= 1
 
 
 class _Connection:
     """One vehicle that stays connected."""
 
-    def __init__(self, door: Door, request: Request, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, endpoint: StreamEndpoint, door: Door, request: Request, sender: Sender, receive: Receive, send: Send
+    ) -> None:
+        self._endpoint = endpoint
         self._door = door
         self._request = request
+        self._sender = sender
+        self._admitted = time.monotonic()
         self._receive = receive
         self._send = send
         self._room = asyncio.Semaphore(IN_FLIGHT)
@@ -84,32 +100,41 @@ class _Connection:
     async def _answer(self, message: AsgiMessage, received_at: int) -> None:
         """Take one message and say what became of it. What was taken stays so where nobody waits for the answer."""
         message_id: str | None = None
+        began = time.monotonic()
         try:
             try:
                 message_id, body, content_type = _parts(message)
-                answer = {"id": message_id, "status": 202, **await self._take(body, content_type, received_at)}
+                answer = _acknowledgement(message_id, await self._take(body, content_type, received_at))
             except Exception as error:  # noqa: BLE001 (the boundary: faults.problem_of tells and logs all of them)
                 problem = problem_of(error, self._request.id)
                 answer = _refusal(message_id, problem)
                 if problem.status == 401:
                     await self._close(answer)
                     return
+            self._endpoint.on_answer(answer["status"], time.monotonic() - began)
             await self._say(answer)
         finally:
             self._room.release()
 
-    async def _take(self, body: bytes, content_type: str, received_at: int) -> dict[str, Any]:
+    async def _take(self, body: bytes, content_type: str, received_at: int) -> Counts:
         door, request = self._door, self._request
         if len(body) > door.taker.max_body_bytes:
             raise BodyTooLarge(
                 f"the message has {len(body):,} bytes, the bound is {door.taker.max_body_bytes:,}: send less at a time"
             )
-        # Again for each message: a key that is revoked or has ended meanwhile opens nothing.
-        sender = await door.sender(request)
+        sender = await self._admit()
         await door.rates.request(sender.caller, sender.unit)
         with door.taker.budget.hold(len(body)) as held:
             taken = Message(body, content_type, None, received_at, request.id)
-            return asdict(await door.taker.take(sender, taken, held))
+            return await door.taker.take(sender, taken, held)
+
+    async def _admit(self) -> Sender:
+        """Again and again: a key that is revoked or has ended meanwhile opens nothing."""
+        now = time.monotonic()
+        if now - self._admitted >= ADMITTED_S:
+            self._sender = await self._door.sender(self._request)
+            self._admitted = now
+        return self._sender
 
     async def _close(self, answer: dict[str, Any]) -> None:
         await self._say(answer)
@@ -142,6 +167,17 @@ def _parts(message: AsgiMessage) -> tuple[str, bytes, str]:
     if not _ID.fullmatch(message_id.strip()):
         raise ProblemError(bad_request("the first line of a text message is its id: 1 to 64 of A-Z a-z 0-9 . _ -"))
     return message_id.strip(), frames.encode(), NDJSON
+
+
+def _acknowledgement(message_id: str, counts: Counts) -> dict[str, Any]:
+    return {
+        "id": message_id,
+        "status": 202,
+        "received": counts.received,
+        "accepted": counts.accepted,
+        "duplicates": counts.duplicates,
+        "dead_lettered": counts.dead_lettered,
+    }
 
 
 def _refusal(message_id: str | None, problem: Problem) -> dict[str, Any]:

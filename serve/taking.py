@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pipeline.errors import Overloaded
@@ -69,7 +69,8 @@ class Taker:
         self._limits = platform.config.limits
         self._rates = rates
         self._intake = Intake(platform)
-        self._coalescer = Coalescer(self._intake, self._limits)
+        self._pseudonyms = platform.pseudonyms
+        self._coalescer = Coalescer(self._intake, self._limits, self._pseudonyms)
         self._parsers = background_pool("parse")
         self._waiting = ByteBudget(WAITING_BYTES)
         self.budget: Final = ByteBudget(HELD_BYTES, RESERVE_BYTES)
@@ -94,17 +95,18 @@ class Taker:
             counts = await self._take_small(sender, message, small, held)
             if counts is not None:
                 return counts
-        parsed = await self._parse(message)
+        parsed = await self._parse(message, sender.key.fleet)
         lane = Lane.BACKFILL if sender.backfill else self._intake.lane(parsed.frames, message.received_at)
         if lane is not Lane.CRITICAL:
             held.leave_reserve()
         if sender.key.vehicles:
-            check_vehicles(sender.key, parsed.frames.column("vehicle_id").dictionary.to_pylist())
+            check_vehicles(sender.key, parsed.frames.column("vehicle_id").dictionary.to_pylist(), self._pseudonyms)
         if small is None:
             await self._rates.frames(sender.caller, parsed.received, frame_unit(lane))
         origin = Origin(sender.key.fleet, message.received_at, message.request_id, message.traceparent)
         try:
-            return await self._intake.take(origin, lane, parsed.frames, parsed.rejected)
+            frames = self._pseudonyms.frames(sender.key.fleet, parsed.frames)
+            return await self._intake.take(origin, lane, frames, parsed.rejected)
         except Overloaded:
             self.on_refused_frames(parsed.frames.num_rows)
             raise
@@ -128,17 +130,22 @@ class Taker:
             self.on_refused_frames(len(body))
             raise
 
-    async def _parse(self, message: Message) -> ParsedBody:
+    async def _parse(self, message: Message, fleet: str) -> ParsedBody:
         content_type, size = message.content_type or "", len(message.body)
-        arguments = (message.body, content_type, message.encoding, self._limits, message.received_at)
+        arguments = (fleet, message.body, content_type, message.encoding, message.received_at)
         plain_arrow = message.encoding is None and content_type.startswith(ARROW)
         if size <= (INLINE_BYTES if plain_arrow else INLINE_TEXT_BYTES):
-            return read_body(*arguments)
+            return self._read(*arguments)
         if size <= INLINE_BYTES:
-            return await asyncio.to_thread(read_body, *arguments)
+            return await asyncio.to_thread(self._read, *arguments)
         self.admit_large(size)
         with self._waiting.hold(size):
-            return await asyncio.get_running_loop().run_in_executor(self._parsers, read_body, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(self._parsers, self._read, *arguments)
+
+    def _read(self, fleet: str, body: bytes, content_type: str, encoding: str | None, received_at: int) -> ParsedBody:
+        """The rows of a body; those rejected with pseudonyms, the good ones with the ids that a key may be bound to."""
+        parsed = read_body(body, content_type, encoding, self._limits, received_at)
+        return replace(parsed, rejected=self._pseudonyms.letters(fleet, parsed.rejected))
 
 
 def _small(message: Message) -> CutBody | None:

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 
+from pipeline.light_start import full, light
 from pipeline.priority import give_way
 
 
-def outcome(code: str) -> list[int]:
+def outcome(code: str, environment: dict[str, str] | None = None) -> list[int]:
     """The numbers that `code` prints in a fresh interpreter."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     return [int(word) for word in done.stdout.split()]
 
 
@@ -50,6 +51,25 @@ def test_a_frozen_heap_is_not_looked_at_again() -> None:
         "print(gc.get_freeze_count(), len(gc.get_objects()))\n"
     )
     assert frozen > 10 * looked_at
+
+
+LOADED = (
+    "import sys\n"
+    "import actors.partition, serve.deployments, pyarrow\n"
+    "pyarrow.array([1, 2]).to_numpy()\n"
+    "print(*(int(name in sys.modules) for name in ('pyarrow', 'pandas', 'polars', 'asammdf')))\n"
+)
+
+
+def test_a_process_of_the_platform_starts_without_what_it_does_not_need() -> None:
+    assert outcome(LOADED, light(os.environ)) == [1, 0, 0, 0]
+
+
+def test_a_reader_of_logs_has_pandas_again() -> None:
+    environment = light({**os.environ, "PYTHONPATH": "/nowhere"})
+    assert full(environment)["PYTHONPATH"] == "/nowhere"
+    assert "PYTHONPATH" not in full(light({}))
+    assert outcome("import pandas, asammdf\nprint(1)\n", full(environment)) == [1]
 
 
 def test_only_the_thread_that_gives_way_is_niced() -> None:

@@ -12,6 +12,7 @@ import ray
 from ray.actor import ActorHandle
 
 from actors.clickhouse_host.host import ClickHouseHost
+from pipeline.clickhouse.settings import ColdSettings
 from pipeline.descriptors import reserve_descriptors
 from pipeline.errors import ConfigError
 
@@ -26,16 +27,14 @@ log = logging.getLogger(__name__)
 class ClickHouseActor:
     """A Ray shell around `ClickHouseHost`; Ray starts actors in processes of their own, which are not forked."""
 
-    def __init__(self, data_dir: str, port: int, password: str = "", cold_dir: str | None = None) -> None:
+    def __init__(self, data_dir: str, port: int, password: str = "", cold: ColdSettings | None = None) -> None:
         """See `ClickHouseHost`."""
         # Acknowledgements come first where they share the cores with ClickHouse, which can wait: only threads of this
         # policy are preempted at once by a thread that wakes up, a large niceness still lets them end their slice.
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         reserve_descriptors()
         try:
-            self._host = ClickHouseHost(
-                Path(data_dir), port, password=password, cold_dir=None if cold_dir is None else Path(cold_dir)
-            )
+            self._host = ClickHouseHost(Path(data_dir), port, password=password, cold=cold)
         except ConfigError as error:
             if not ray.get_runtime_context().was_current_actor_reconstructed:
                 raise
@@ -57,11 +56,13 @@ class ClickHouseActor:
         self._host.stop()
 
 
-def start(data_dir: Path, port: int, password: str = "", cold_dir: Path | None = None) -> ActorHandle[ClickHouseActor]:
+def start(
+    data_dir: Path, port: int, password: str = "", cold: ColdSettings | None = None
+) -> ActorHandle[ClickHouseActor]:
     """The named actor's handle; it is started where it does not run yet.
 
     The port must not be 0, or a restart would listen on another one.
     """
     remote = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, max_concurrency=4)(ClickHouseActor)
     options = remote.options(name=NAME, lifetime="detached", get_if_exists=True)
-    return options.remote(str(data_dir), port, password, None if cold_dir is None else str(cold_dir))
+    return options.remote(str(data_dir), port, password, cold)

@@ -176,14 +176,16 @@ def _preparations(statement: Statement) -> list[str]:
     first = []
     if statement.database != "default":
         first.append(f"USE `{statement.database.replace(chr(92), chr(92) * 2).replace('`', chr(92) + '`')}`")
-    settings = _SERVER_DEFAULTS | dict(statement.settings)
+    settings = _SERVER_DEFAULTS | dict(statement.settings) | dict(statement.limits)
     if statement.insert_format is not None:
         settings |= {f"param_{name}": value for name, value in statement.parameters.items()}
     for name in settings:
         if not _NAME.fullmatch(name):
             raise WarehouseError(f"Code: 115. DB::Exception: Unknown setting '{name}'. (UNKNOWN_SETTING)")
     first.append("SET " + ", ".join(f"{name} = {_literal(value)}" for name, value in settings.items()))
-    if statement.read_only:
+    if statement.limits:
+        first.append("SET readonly = 1")
+    elif statement.read_only:
         first.append("SET readonly = 2")
     return first
 

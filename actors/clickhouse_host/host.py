@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -10,14 +11,19 @@ from typing import Final
 
 import uvicorn
 
+from actors.clickhouse_host.cold_volume import claim_folder, folder_disk, s3_disk
 from actors.clickhouse_host.engine import Engine
 from actors.clickhouse_host.http import ClickHouseHTTP
 from actors.clickhouse_host.server_config import server_config
+from actors.clickhouse_host.write_through import write_through
+from pipeline.clickhouse.settings import ColdSettings
 from pipeline.errors import ConfigError
 
 _THREADS: Final = 8
 _SMALLEST_MEMORY: Final = 1 << 30
 _LOOPBACK: Final = "127.0.0.1"
+
+log = logging.getLogger(__name__)
 
 
 class ClickHouseHost:
@@ -32,7 +38,7 @@ class ClickHouseHost:
         port: int = 8123,
         *,
         password: str = "",
-        cold_dir: Path | None = None,
+        cold: ColdSettings | None = None,
         memory_bytes: int | None = None,
     ) -> None:
         """Open the data, and start to answer.
@@ -40,21 +46,23 @@ class ClickHouseHost:
         Args:
             data_dir: folder of all data; created.
             port: to listen on; 0 takes a free one, see `url`.
-            password: of the user `default`; empty: none is asked for.
-            cold_dir: folder of the cold volume; default: `cold` in `data_dir`.
+            password: of the users `default` and `dashboards`; empty: none is asked for.
+            cold: where the cold volume is; default: the folder `cold` in `data_dir`.
             memory_bytes: cap for the process; default: half of the machine's memory, at least 1 GiB.
 
         Raises:
-            ConfigError: the port or the folder is taken, or the data cannot be opened.
+            ConfigError: the port or the folder is taken, the cold volume is not there, or the data cannot be opened.
         """
         data_dir = data_dir.resolve()
-        hot, cold = data_dir / "hot", (cold_dir or data_dir / "cold").resolve()
-        for folder in (hot, cold):
-            folder.mkdir(parents=True, exist_ok=True)
+        hot = data_dir / "hot"
+        hot.mkdir(parents=True, exist_ok=True)
         listener = _listen(port)
         try:
+            disk = _cold_disk(data_dir, cold or ColdSettings())
             config = data_dir / "config.xml"
-            config.write_text(server_config(hot, cold, memory_bytes or _half_of_memory()))
+            config.touch(mode=0o600)
+            config.chmod(0o600)
+            config.write_text(server_config(hot, disk, memory_bytes or _half_of_memory()))
             self._engine = Engine(data_dir, config, _THREADS)
         except BaseException:
             listener.close()
@@ -86,6 +94,19 @@ class ClickHouseHost:
         self._server.should_exit = True
         self._thread.join()
         self._engine.close()
+
+
+def _cold_disk(data_dir: Path, cold: ColdSettings) -> str:
+    """The cold disk as XML; what is moved to it is durable before it leaves the hot one, where the kernel can."""
+    if cold.s3 is not None:
+        folder = data_dir / "cold-s3"
+        folder.mkdir(exist_ok=True)
+    else:
+        folder = (cold.folder or data_dir / "cold").resolve()
+        claim_folder(data_dir, folder)
+    if not write_through(folder):
+        log.info("%s cannot be written through: a power cut may lose parts that were just moved", folder)
+    return folder_disk(folder) if cold.s3 is None else s3_disk(cold.s3, folder)
 
 
 def _listen(port: int) -> socket.socket:

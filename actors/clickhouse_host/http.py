@@ -11,13 +11,15 @@ import asyncio
 import hmac
 import json
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl
 
+from actors.clickhouse_host import dashboards_user
 from actors.clickhouse_host.encoding import encoded
 from actors.clickhouse_host.engine import Answer, Engine
-from actors.clickhouse_host.request import Request, credentials, statement
+from actors.clickhouse_host.native_revision import for_revision
+from actors.clickhouse_host.request import Request, credentials, protocol_revision, statement
 from actors.clickhouse_host.status import exception_code, http_status
 from pipeline.errors import BodyError, BodyTooLarge, UnknownContentType, WarehouseAway, WarehouseError
 
@@ -55,9 +57,9 @@ class ClickHouseHTTP:
     """The ASGI application; one instance serves one engine."""
 
     def __init__(self, engine: Engine, user: str = "default", password: str = "") -> None:
-        """Serve `engine` to the one user there is; an empty password asks for none."""
+        """Serve `engine` to `user` and, with the same password, `dashboards`; an empty password asks for none."""
         self._engine = engine
-        self._user = user.encode()
+        self._users = [user.encode(), dashboards_user.USER.encode()]
         self._password = password.encode()
         self._common = {
             "X-ClickHouse-Server-Display-Name": engine.display_name,
@@ -89,31 +91,34 @@ class ClickHouseHTTP:
             return Reply(200, b"Ok.\n", {"Content-Type": "text/html; charset=UTF-8"})
         if request.path != "/":
             return Reply(404, f"There is no handle {request.path}\n".encode(), _TEXT)
-        self._authenticate(request)
-        return await asyncio.get_running_loop().run_in_executor(self._engine.pool, self._answer, request)
+        limits = dashboards_user.LIMITS if self._authenticate(request) == dashboards_user.USER else {}
+        return await asyncio.get_running_loop().run_in_executor(self._engine.pool, self._answer, request, limits)
 
-    def _answer(self, request: Request) -> Reply:
+    def _answer(self, request: Request, limits: Mapping[str, str]) -> Reply:
         """In a worker thread: parse, run, compress."""
-        answer = self._engine.execute(statement(request, MAX_BODY_BYTES))
+        answer = self._engine.execute(statement(request, MAX_BODY_BYTES, limits))
         headers = {"Content-Type": _content_type(answer.format), "X-ClickHouse-Summary": _summary(answer)}
         if answer.format is not None:
             headers["X-ClickHouse-Format"] = answer.format
         body = answer.body
+        if (answer.format or "").lower() == "native":
+            body = for_revision(body, protocol_revision(request))
         if request.parameters.get("enable_http_compression") in {"1", "true"}:
             body, coding = encoded(body, request.headers.get("accept-encoding", ""))
             if coding is not None:
                 headers["Content-Encoding"] = coding
         return Reply(200, body, headers)
 
-    def _authenticate(self, request: Request) -> None:
+    def _authenticate(self, request: Request) -> str:
         user, password = credentials(request)
-        # Both are compared whatever the first gives, each in constant time.
-        known = hmac.compare_digest(user.encode(), self._user)
+        # All are compared whatever the first gives, each in constant time.
+        known = any([hmac.compare_digest(user.encode(), one) for one in self._users])
         if not (hmac.compare_digest(password.encode(), self._password) and known):
             raise WarehouseError(
                 f"Code: 516. DB::Exception: {user}: Authentication failed: password is incorrect, or there is no user "
                 f"with such name. (AUTHENTICATION_FAILED) (version {self._engine.version})"
             )
+        return user
 
 
 def _refusal(message: str, status: int | None = None) -> Reply:

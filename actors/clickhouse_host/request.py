@@ -12,7 +12,7 @@ from typing import Final
 
 from actors.clickhouse_host.encoding import decoded
 from actors.clickhouse_host.statement import Statement, insert_head
-from pipeline.errors import BodyError
+from pipeline.errors import BodyError, WarehouseError
 
 _NO_SETTINGS: Final = frozenset(
     [
@@ -68,15 +68,29 @@ def credentials(request: Request) -> tuple[str, str]:
     return request.parameters.get("user", "default"), request.parameters.get("password", "")
 
 
-def statement(request: Request, limit: int) -> Statement:
+def protocol_revision(request: Request) -> int:
+    """What the client says that it reads of the Native format; 0 where it says nothing."""
+    named = request.parameters.get("client_protocol_version", "")
+    return int(named) if named.isdecimal() else 0
+
+
+def statement(request: Request, limit: int, limits: Mapping[str, str]) -> Statement:
     """The statement of a request to `/`.
 
     The text is the `query` parameter, a line break and the body; what follows the format of an INSERT is its data,
-    which is never copied into the text.
+    which is never copied into the text. `limits` are settings of the user that no statement changes; a user that has
+    some only reads.
 
     Raises:
+        WarehouseError: the client wants or sends ClickHouse's own framing of compressed blocks, which is not served.
         BodyError: no query, a text that is not UTF-8, a damaged body (BodyTooLarge, UnknownContentType likewise).
     """
+    for framing in ("compress", "decompress"):
+        if request.parameters.get(framing) in {"1", "true"}:
+            raise WarehouseError(
+                f"Code: 48. DB::Exception: the embedded ClickHouse does not serve {framing}=1: use Accept-Encoding and "
+                "Content-Encoding, with gzip, deflate, zstd or lz4. (NOT_IMPLEMENTED)"
+            )
     body = decoded(request.body, request.headers.get("content-encoding", ""), limit)
     parameters = dict(request.parameters)
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
@@ -110,6 +124,7 @@ def statement(request: Request, limit: int) -> Statement:
             if name not in _NO_SETTINGS and name not in _ABOUT_HTTP and not name.startswith("param_")
         },
         parameters={name[6:]: value for name, value in parameters.items() if name.startswith("param_")},
+        limits=limits,
         read_only=request.method != "POST",
     )
 

@@ -10,12 +10,12 @@ STORAGE_POLICY: Final = "hot_cold"
 """Name of the storage policy that every embedded engine has."""
 
 
-def server_config(hot: Path, cold: Path, memory_bytes: int) -> str:
+def server_config(hot: Path, cold_disk: str, memory_bytes: int) -> str:
     """The XML document.
 
     Args:
         hot: folder of new data.
-        cold: folder of data that a TTL has moved, perhaps on a larger, slower disk.
+        cold_disk: the disk of data that a TTL has moved, as XML: see `cold_volume`.
         memory_bytes: of the whole process; a query that would exceed it fails.
     """
     return f"""<clickhouse>
@@ -34,7 +34,7 @@ def server_config(hot: Path, cold: Path, memory_bytes: int) -> str:
     <storage_configuration>
         <disks>
             <hot><type>local</type><path>{escape(str(hot))}/</path></hot>
-            <cold><type>local</type><path>{escape(str(cold))}/</path></cold>
+            {cold_disk}
         </disks>
         <policies>
             <{STORAGE_POLICY}>

@@ -37,6 +37,7 @@ class Statement:
         default_format: of the answer, where the statement names none.
         settings: ClickHouse settings, for this statement alone.
         parameters: values of `{name:Type}`, as ClickHouse's HTTP interface escapes them.
+        limits: settings that win over `settings` and over the statement's own; with some, it only reads.
         read_only: refuse whatever writes.
     """
 
@@ -47,6 +48,7 @@ class Statement:
     default_format: str = "TabSeparated"
     settings: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, str] = field(default_factory=dict)
     read_only: bool = False
 
     @property

@@ -109,6 +109,18 @@ def small_bars(small: dict[str, Any]) -> list[Bar]:
     ]
 
 
+def stream_bars(stream: dict[str, Any]) -> list[Bar]:
+    """Bars of the run with vehicles that stay connected."""
+    at = f"with {stream['vehicles']:,} WebSockets and a frame on each every {1000 * stream['interval_s']:g} ms"
+    sustained = stream["acknowledged_per_s"] >= 0.98 * stream["rate"] and not stream["other_answers"]
+    latency = stream["latency_ms"]["p99"]
+    return [
+        Bar(f"messages/s acknowledged {at}", 0.98 * stream["rate"], stream["acknowledged_per_s"], "messages/s"),
+        Bar(f"acknowledgement, p99 {at}", 100, latency, "ms", most=True, holds=sustained),
+        _nothing_lost(stream, at),
+    ]
+
+
 def outage_bars(outage: dict[str, Any]) -> list[Bar]:
     """Bars of the outage run: acknowledgements go on, and the backlog drains at three times the arrival rate."""
     at = f"with ClickHouse away for {outage['away_s']:g} s at {outage['rate']:,.0f} frames/s"

@@ -36,7 +36,7 @@ def measure_detection(vehicles: int = 1_000, seconds: int = 300) -> dict[str, An
         frames = shard_columns(fleet.tick(fleet.start_us + (number + 1) * _TICK_US), "default", index)
         log = AnomalyLog()
         received_at = np.full(len(frames), fleet.start_us + (number + 1) * _TICK_US, np.int64)
-        processor.process(Group(number, number + 1, frames, received_at, None, (), {}, 0), log, 0)
+        processor.process(Group(number, number + 1, frames, received_at, None, (), (), {}, 0), log, 0)
         raised |= {anomaly.id: anomaly for anomaly in log.unstored()}
     truth = (episode.as_json() for episode in fleet.episodes())
     return {"vehicles": vehicles, "event_seconds": seconds} | scores(truth, (a.as_dict() for a in raised.values()))

@@ -165,7 +165,7 @@ def _groups(vehicles: int, count: int, index: VehicleIndex) -> Iterator[Group]:
         until_us += _span_us(vehicles, GROUP_FRAMES)
         frames = shard_columns(fleet.tick(until_us), "default", index)
         received_at: I64 = np.full(len(frames), until_us, np.int64)
-        yield Group(number, number + 1, frames, received_at, None, (), {}, 0)
+        yield Group(number, number + 1, frames, received_at, None, (), (), {}, 0)
 
 
 def _span_us(vehicles: int, frames: int) -> int:

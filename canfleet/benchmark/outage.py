@@ -144,6 +144,10 @@ async def _sample(target: Target, results: Results, samples: list[Sample]) -> No
             # Busy: the next look is soon enough.
             await asyncio.sleep(1.0)
             continue
+        if status["ledger"] is None:
+            # A shard is away: the next look is soon enough.
+            await asyncio.sleep(1.0)
+            continue
         journal = sum(shard.get("journal_bytes", 0) for shard in status["shards"])
         samples.append(Sample(time.monotonic() - began, results.accepted, status["ledger"]["stored"], journal))
         await asyncio.sleep(1.0)

@@ -105,6 +105,21 @@ def print_small(console: Console, run: dict[str, Any]) -> None:
     _print_processes(console, run)
 
 
+def print_stream(console: Console, run: dict[str, Any]) -> None:
+    """The run with vehicles that stay connected in words."""
+    console.print(
+        f"\n[bold]WebSockets[/bold]: {run['vehicles']:,} vehicles, one frame each every {1000 * run['interval_s']:g} ms"
+    )
+    others = ", ".join(f"{n:,} answers {status}" for status, n in run["other_answers"].items())
+    console.print(
+        f"  {'acknowledged':28} {run['acknowledged_per_s']:,.0f} messages/s of {run['rate']:,.0f}; "
+        f"{_quantiles(run['latency_ms'])}{'; ' + others if others else ''}"
+    )
+    _print_generator(console, run)
+    _print_checks(console, run)
+    _print_processes(console, run)
+
+
 def print_outage(console: Console, run: dict[str, Any]) -> None:
     """The outage run in words."""
     console.print(f"\n[bold]ClickHouse away[/bold] for {run['away_s']:g} s at {run['rate']:,.0f} frames/s")

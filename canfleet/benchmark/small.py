@@ -19,6 +19,8 @@ from simulator.latency import LatencyHistogram
 FRAMES: Final = 10
 _CONNECTIONS: Final = 500
 _WARM_S: Final = 3.0
+_SETTLE_S: Final = 3.0
+"""A platform that has just begun reloads HAProxy once more, which closes connections on which nothing is under way."""
 _TICK_S: Final = 0.002
 _TIMEOUT_S: Final = 120.0
 _ENGINE: Final = 256
@@ -103,6 +105,7 @@ class _Fleet:
 
     async def connect(self) -> None:
         loop = asyncio.get_running_loop()
+        await asyncio.sleep(_SETTLE_S)
         for _ in range(_CONNECTIONS):
             _, connection = await loop.create_connection(lambda: _Connection(self), *self._address)
             self._connections.append(connection)

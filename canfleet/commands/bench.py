@@ -35,6 +35,7 @@ class Part(StrEnum):
     LOAD = "load"
     SUSTAINED = "sustained"
     SMALL = "small"
+    STREAM = "stream"
     OVERLOAD = "overload"
     OUTAGE = "outage"
     SOAK = "soak"
@@ -48,6 +49,11 @@ def bench(
     overload_rate: Annotated[float, typer.Option(min=1, help="Frames per second of the overload part.")] = 1_000_000,
     overload_duration: Annotated[float, typer.Option(min=5, help="Seconds of the overload part.")] = 20,
     small_rate: Annotated[float, typer.Option(min=1, help="Requests per second of the small part.")] = 2_600,
+    stream_vehicles: Annotated[int, typer.Option(min=1, help="WebSockets of the stream part.")] = 2_000,
+    stream_interval: Annotated[
+        float, typer.Option(min=0.01, help="Seconds between two messages of one of them.")
+    ] = 0.2,
+    stream_duration: Annotated[float, typer.Option(min=5, help="Seconds of the stream part.")] = 60,
     outage_duration: Annotated[float, typer.Option(min=5, help="Seconds that ClickHouse is away.")] = 600,
     soak_duration: Annotated[float, typer.Option(min=60, help="Seconds of the soak part, at --rate.")] = 3600,
     vehicles: Annotated[int, typer.Option(min=1, help="Size of the simulated fleet.")] = 10_000,
@@ -76,6 +82,7 @@ def bench(
     from canfleet.benchmark.recording import Traffic
     from canfleet.benchmark.small import measure_small
     from canfleet.benchmark.soak import measure_soak
+    from canfleet.benchmark.stream import measure_stream
 
     console = Console(stderr=as_json, highlight=False, soft_wrap=True)
     if not console.is_terminal:
@@ -106,6 +113,11 @@ def bench(
             document["small"] = run = measure_small(target, small_rate, vehicles, duration)
         found += bars.small_bars(run)
         report.print_small(console, run)
+    if Part.STREAM in parts:
+        with _target(running, config, console) as target:
+            document["stream"] = run = measure_stream(target, stream_vehicles, stream_interval, stream_duration)
+        found += bars.stream_bars(run)
+        report.print_stream(console, run)
     if Part.OVERLOAD in parts:
         with _target(running, config, console) as target:
             traffic = Traffic(overload_rate, overload_duration, vehicles, loading.NOTHING)

@@ -228,6 +228,33 @@ class AnomalyDetector:
         )
         spare.observe(frames.vehicle, frames, frames.vehicle, nothing, nothing, nothing, np.zeros(0))
 
+    def forget(self, vehicle: int, series: I32) -> None:
+        """Know nothing of a vehicle and its series any more. O(its series, ids and open anomalies).
+
+        What is normal for a signal over all vehicles stays as it was learned.
+        """
+        self._series[series[series < self._series_used]] = np.zeros((), state.SERIES)
+        if vehicle >= self._vehicles_used:
+            return
+        row = self._vehicles[vehicle]
+        link = int(row["open"])
+        while link:
+            following = int(self._open["next"][link - 1])
+            self._open[link - 1] = np.zeros((), state.OPEN)
+            self._open["next"][link - 1] = self._counters[state.OPEN_FREE]
+            self._counters[state.OPEN_FREE] = link
+            self._counters[state.OPEN_COUNT] -= 1
+            link = following
+        link = int(row["streams"])
+        while link:
+            kept = np.zeros((), state.STREAM)
+            # The key stays, for it is a place in the table of all streams, and the number in it is nobody's any more.
+            kept["key"] = self._streams["key"][link - 1]
+            following = int(self._streams["next"][link - 1])
+            self._streams[link - 1] = kept
+            link = following
+        self._vehicles[vehicle] = np.zeros((), state.VEHICLE)
+
     def snapshot(self) -> dict[str, NDArray[Any]]:
         """Copies of the state in use, for a checkpoint: rows as uint8[rows, bytes], which `restore` reads back."""
         rows = {

@@ -15,10 +15,12 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from pipeline.clickhouse.settings import WarehouseSettings
-from pipeline.errors import ConfigError, WarehouseAway, WarehouseError
+from pipeline.errors import ConfigError, WarehouseAway, WarehouseError, WarehouseUnreadable
 
 _PASSING_CODES: Final = frozenset([159, 202, 209, 210, 236, 241, 252, 439, 999])
 """ClickHouse's own words for "not now": timeouts, too many queries or parts, memory, stopping, no Keeper."""
+_COLD_CODES: Final = frozenset([74, 75, 76, 107, 499, 1001])
+"""Its words for a file or an object that cannot be read; 1001 is what the C++ library says of a folder that is gone."""
 _ARROW: Final = {"output_format_arrow_string_as_string": 1, "output_format_arrow_low_cardinality_as_dictionary": 0}
 _ANSWERED: Final = "Received ClickHouse exception"
 
@@ -47,6 +49,7 @@ class Warehouse:
         self._check = check
         self._opening = threading.Lock()
         self._opened: Client | None = None
+        self._standing: dict[str, Any] = {}
         self.on_insert: Callable[[str, float], None] = lambda table, seconds: None
         """Called after each insert that succeeded."""
 
@@ -61,6 +64,18 @@ class Warehouse:
         warehouse = cls(settings)
         warehouse._opened = warehouse._open()
         return warehouse
+
+    def without(self, disks: Sequence[str], tables: Sequence[str]) -> Warehouse:
+        """The same connections for queries that see, of `tables`, only parts on other disks than these.
+
+        The names are ClickHouse's and canfleet's own, never text of a user.
+        """
+        other = Warehouse(self.settings)
+        other._opened = self._client
+        hidden = ", ".join(f"\\'{disk}\\'" for disk in disks)
+        filters = ", ".join(f"'{table}': '_disk_name NOT IN ({hidden})'" for table in tables)
+        other._standing = {"additional_table_filters": f"{{{filters}}}"}
+        return other
 
     @property
     def _client(self) -> Client:
@@ -102,14 +117,16 @@ class Warehouse:
     def command(self, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> None:  # noqa: ANN401
         """Run a statement that gives no rows; `settings` are ClickHouse's."""
         try:
-            self._client.command(sql, parameters=dict(parameters or {}), settings=settings)
+            self._client.command(sql, parameters=dict(parameters or {}), settings=self._standing | settings)
         except (ClickHouseError, urllib3.exceptions.HTTPError, OSError) as error:
             raise _sorted_out(error, self.settings) from error
 
     def arrow(self, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> pa.Table:  # noqa: ANN401
         """Run a query; its rows as an Arrow table, strings as utf8."""
         try:
-            body = self._client.raw_query(sql, dict(parameters or {}), _ARROW | settings, "ArrowStream")
+            body = self._client.raw_query(
+                sql, dict(parameters or {}), _ARROW | self._standing | settings, "ArrowStream"
+            )
         except (ClickHouseError, urllib3.exceptions.HTTPError, OSError) as error:
             raise _sorted_out(error, self.settings) from error
         with pa.ipc.open_stream(pa.py_buffer(body)) as reader:
@@ -129,6 +146,13 @@ class Warehouse:
             raise _sorted_out(error, self.settings) from error
         self.on_insert(table, time.monotonic() - began)
 
+    def database_exists(self) -> bool:
+        """Whether the settings' database is there; every other method but `command` wants one."""
+        try:
+            return bool(self._client.command(f"EXISTS DATABASE {self.settings.database}", use_database=False))
+        except (ClickHouseError, urllib3.exceptions.HTTPError, OSError) as error:
+            raise _sorted_out(error, self.settings) from error
+
     def ping(self) -> bool:
         """Whether ClickHouse answers."""
         return self._client.ping()
@@ -146,6 +170,8 @@ def _sorted_out(error: Exception, settings: WarehouseSettings) -> WarehouseError
         words = words.partition("server response: ")[2].partition(" (for url ")[0] or words
         if code in _PASSING_CODES:
             return WarehouseAway(f"ClickHouse at {settings.url} cannot at the moment: {words}")
+        if code in _COLD_CODES:
+            return WarehouseUnreadable(f"ClickHouse could not read some of its data: {words}")
         return WarehouseError(f"ClickHouse refused: {words}")
     if isinstance(error, ClickHouseError) and "executing HTTP request" not in words and "HTTP status 50" not in words:
         return WarehouseError(f"ClickHouse at {settings.url}: {words}")

@@ -7,9 +7,10 @@ import re
 from dataclasses import dataclass
 from importlib.resources import files
 from string import Template
-from typing import Final
+from typing import Any, Final
 
 from pipeline.clickhouse.client import Warehouse
+from pipeline.clickhouse.lossy import loss
 from pipeline.clickhouse.retention import apply_retention
 from pipeline.errors import WarehouseAway, WarehouseError
 
@@ -54,7 +55,7 @@ def known_migrations() -> list[Migration]:
 
 
 def pending(warehouse: Warehouse, known: list[Migration] | None = None) -> list[Migration]:
-    """Migrations that `warehouse` lacks; its database is created where it is missing.
+    """Migrations that `warehouse` lacks, in order. Writes nothing.
 
     Raises:
         WarehouseError: an applied migration is not among those known, or has another checksum.
@@ -62,12 +63,7 @@ def pending(warehouse: Warehouse, known: list[Migration] | None = None) -> list[
     """
     known = known_migrations() if known is None else known
     database = warehouse.settings.database
-    warehouse.command(f"CREATE DATABASE IF NOT EXISTS {database}", database="default")
-    warehouse.command(
-        "CREATE TABLE IF NOT EXISTS schema_migrations (number UInt32, name String, checksum String, "
-        "applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = MergeTree ORDER BY number"
-    )
-    applied = {row["number"]: row for row in warehouse.rows("SELECT number, name, checksum FROM schema_migrations")}
+    applied = _applied(warehouse)
     by_number = {migration.number: migration for migration in known}
     for number, row in sorted(applied.items()):
         migration = by_number.get(number)
@@ -84,6 +80,22 @@ def pending(warehouse: Warehouse, known: list[Migration] | None = None) -> list[
     return [migration for migration in known if migration.number not in applied]
 
 
+def planned(
+    warehouse: Warehouse, known: list[Migration] | None = None
+) -> list[tuple[Migration, list[str], str | None]]:
+    """A dry run: what is pending, its statements, and what it would lose of what there is now, or None. Writes nothing.
+
+    Raises:
+        WarehouseError, WarehouseAway: see `pending`.
+    """
+    found = []
+    there = warehouse.database_exists()
+    for migration in pending(warehouse, known):
+        statements = migration.statements(warehouse.settings.storage_policy)
+        found.append((migration, statements, _loss(warehouse, statements) if there else None))
+    return found
+
+
 def require_migrated(warehouse: Warehouse) -> None:
     """Nothing, where the schema is the one this canfleet writes.
 
@@ -97,15 +109,28 @@ def require_migrated(warehouse: Warehouse) -> None:
 
 
 def migrate(warehouse: Warehouse, known: list[Migration] | None = None) -> list[Migration]:
-    """Apply what is pending, then the retention of the settings; returns what was applied.
+    """Apply what is pending, then the retention of the settings; returns what was applied. The database is created.
 
     Raises:
-        WarehouseError: ClickHouse refused a statement (the message names the file), or see `pending`.
+        WarehouseError: a migration would lose data, and nothing of it was done; ClickHouse refused a statement (the
+            message names the file); or see `pending`.
         WarehouseAway: ClickHouse did not answer; run it again.
     """
+    warehouse.command(f"CREATE DATABASE IF NOT EXISTS {warehouse.settings.database}", database="default")
+    warehouse.command(
+        "CREATE TABLE IF NOT EXISTS schema_migrations (number UInt32, name String, checksum String, "
+        "applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = MergeTree ORDER BY number"
+    )
     missing = pending(warehouse, known)
     for migration in missing:
-        for statement in migration.statements(warehouse.settings.storage_policy):
+        statements = migration.statements(warehouse.settings.storage_policy)
+        lost = _loss(warehouse, statements)
+        if lost is not None:
+            raise WarehouseError(
+                f"migration {migration.number:04d}_{migration.name} would lose {lost}: copy or remove them yourself, "
+                "then start again; nothing of it was done"
+            )
+        for statement in statements:
             try:
                 warehouse.command(statement)
             except WarehouseError as error:
@@ -117,3 +142,17 @@ def migrate(warehouse: Warehouse, known: list[Migration] | None = None) -> list[
         )
     apply_retention(warehouse)
     return missing
+
+
+def _loss(warehouse: Warehouse, statements: list[str]) -> str | None:
+    return next((lost for statement in statements if (lost := loss(warehouse, statement)) is not None), None)
+
+
+def _applied(warehouse: Warehouse) -> dict[int, dict[str, Any]]:
+    """Rows of `schema_migrations` by number; none where it does not exist."""
+    if not warehouse.database_exists():
+        return {}
+    sql = "SELECT name FROM system.tables WHERE database = currentDatabase() AND name = 'schema_migrations'"
+    if not warehouse.rows(sql):
+        return {}
+    return {row["number"]: row for row in warehouse.rows("SELECT number, name, checksum FROM schema_migrations")}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_POINTS: Final = 2_000
-"""Buckets of one signal in one answer."""
+"""Of all signals in one answer, raw values or buckets."""
 
 MINUTE: Final = 60_000_000
 HOUR: Final = 60 * MINUTE
@@ -34,13 +34,13 @@ class Resolution:
     step: int
 
 
-def resolution(start: int, end: int, step: int | None) -> Resolution:
+def resolution(start: int, end: int, step: int | None, most: int = MAX_POINTS) -> Resolution:
     """Choose for the range [start, end), all in microseconds.
 
-    Without a step, the smallest easily read one that gives at most `MAX_POINTS` buckets. A given step is raised where
+    Without a step, the smallest easily read one that gives at most `most` buckets. A given step is raised where
     it would give more, and rounded up to the source's own.
     """
-    least = max(1, -(-(end - start) // MAX_POINTS))
+    least = max(1, -(-(end - start) // most))
     if step is None:
         step = next((known for known in _STEPS if known >= least), -(-least // DAY) * DAY)
     step = max(step, least)
@@ -49,3 +49,11 @@ def resolution(start: int, end: int, step: int | None) -> Resolution:
     if step >= MINUTE:
         return Resolution("signals_1m", -(-step // MINUTE) * MINUTE)
     return Resolution("signals", step)
+
+
+def in_words(step: int) -> str:
+    """A step as people write it, such as `10s`, `5m` or `1h`."""
+    for unit, word in ((HOUR, "h"), (MINUTE, "m"), (1_000_000, "s"), (1_000, "ms")):
+        if step % unit == 0:
+            return f"{step // unit}{word}"
+    return f"{step}us"

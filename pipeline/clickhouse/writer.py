@@ -115,6 +115,7 @@ class Writer:
     the same token comes again, so send the unconfirmed batch again at every start.
 
     Rows of one call become one part per partition: few large calls cost far less than many small ones.
+    A `comment` stands as `log_comment` in ClickHouse's query log.
     Every method raises WarehouseError where the rows do not have the table's columns and types or ClickHouse refused
     them, and WarehouseAway where retrying is right.
     """
@@ -123,13 +124,13 @@ class Writer:
         """Write into `warehouse`."""
         self._warehouse = warehouse
 
-    def insert_frames(self, rows: Rows, token: str) -> None:
+    def insert_frames(self, rows: Rows, token: str, comment: str = "") -> None:
         """Insert rows of schema `FRAMES`."""
-        self._insert("frames", FRAMES, in_table_order(_one_batch(rows), ("fleet", "vehicle_id")), token)
+        self._insert("frames", FRAMES, in_table_order(_one_batch(rows), ("fleet", "vehicle_id")), token, comment)
 
-    def insert_signals(self, rows: Rows, token: str) -> None:
+    def insert_signals(self, rows: Rows, token: str, comment: str = "") -> None:
         """Insert rows of schema `SIGNALS`. The rollups learn of them by `insert_minutes`."""
-        self._insert("signals", SIGNALS, in_table_order(_one_batch(rows), _BY_SERIES), token)
+        self._insert("signals", SIGNALS, in_table_order(_one_batch(rows), _BY_SERIES), token, comment)
 
     def insert_minutes(self, rows: Rows, token: str) -> None:
         """Insert rows of schema `MINUTES` into the rollup by minute; that by hour follows in the same call."""
@@ -139,18 +140,19 @@ class Writer:
         """Insert rows of schema `ANOMALIES`."""
         self._insert("anomalies_log", ANOMALIES, rows, token)
 
-    def insert_dead_letters(self, rows: Rows, token: str) -> None:
+    def insert_dead_letters(self, rows: Rows, token: str, comment: str = "") -> None:
         """Insert rows of schema `DEAD_LETTERS`."""
-        self._insert("dead_letters", DEAD_LETTERS, rows, token)
+        self._insert("dead_letters", DEAD_LETTERS, rows, token, comment)
 
-    def _insert(self, table: str, schema: pa.Schema, rows: Rows, token: str) -> None:
+    def _insert(self, table: str, schema: pa.Schema, rows: Rows, token: str, comment: str = "") -> None:
         if not rows.num_rows:
             return
         if not token:
             raise WarehouseError(f"rows for {table} came without a token: without one, a re-sent batch is stored twice")
         if set(rows.schema.names) != set(schema.names):
             raise WarehouseError(f"rows for {table} have columns {rows.schema.names}, they must have {schema.names}")
-        self._warehouse.insert(table, rows.schema.names, one_block(rows), insert_deduplication_token=token, **SETTINGS)
+        settings = SETTINGS | {"insert_deduplication_token": token} | ({"log_comment": comment} if comment else {})
+        self._warehouse.insert(table, rows.schema.names, one_block(rows), **settings)
 
 
 def one_block(rows: Rows) -> memoryview:

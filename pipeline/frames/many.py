@@ -17,6 +17,7 @@ from pipeline.types import I32, I64, Bools
 
 _ODD: Final = b"\xef"
 """What a byte order mark begins with."""
+_SPACE: Final = b" \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,20 @@ def cut_body(body: bytes, *, is_list: bool) -> CutBody | None:
     """
     if body.startswith(_ODD):
         return None
+    if not is_list and body.find(b"\n", 0, -1) < 0:
+        return _one_line(body)
     text = np.frombuffer(body, np.uint8)
     room = len(body) // 2 + 1  # a row and what ends it
     starts, ends = np.empty(room, np.int64), np.empty(room, np.int64)
     count = split_list(text, starts, ends) if is_list else split_lines(text, starts, ends)
     return CutBody(body, starts[:count].copy(), ends[:count].copy()) if count > 0 else None
+
+
+def _one_line(body: bytes) -> CutBody | None:
+    """As `cut_body` has it, for a sixth of the time: a vehicle that stays connected sends a row at a time."""
+    row = body.strip(_SPACE)
+    start = len(body) - len(body.lstrip(_SPACE))
+    return CutBody(body, np.array([start]), np.array([start + len(row)])) if row else None
 
 
 def read_many(bodies: Sequence[CutBody], limits: FrameLimits, now_us: int) -> ManyBodies:

@@ -119,6 +119,15 @@ class SequenceGaps:
         """How many frames all of `vehicles`, int32[k], lack together. O(k)."""
         return int(_missing(read_only(vehicles), self._sessions, self._earlier))
 
+    def forget(self, vehicle: int) -> int:
+        """Know nothing of a vehicle any more; how many of its sessions were followed. O(1)."""
+        if vehicle >= len(self._earlier):
+            return 0
+        sessions = int(np.count_nonzero(self._sessions[vehicle, :, _RECEIVED]))
+        self._sessions[vehicle] = 0
+        self._earlier[vehicle] = 0
+        return sessions
+
     def snapshot(self) -> dict[str, np.ndarray[Any, Any]]:
         """Copies of all state."""
         return {"sessions": self._sessions[: self._used].copy(), "earlier": self._earlier[: self._used].copy()}

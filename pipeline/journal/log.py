@@ -184,6 +184,17 @@ class Journal:
             self.report = report
             return report
 
+    def close_segment(self, end: int) -> None:
+        """Let what stands before offset `end` be dropped apart from what comes: begin a segment if its own is the last.
+
+        Raises:
+            JournalError: the disk refused, and the journal is poisoned.
+        """
+        with self._lock:
+            self._check()
+            if self._segments[-1].base < end:
+                self._roll()
+
     def truncate_before(self, offset: int) -> None:
         """Remove the segments that lie wholly before `offset`; the last one always stays. Durable on return.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final, Literal, get_args
@@ -59,13 +59,17 @@ class KeyRecord:
         """Whether this is the operator's own key, which may manage the keys of every fleet."""
         return self.id == BOOTSTRAP_ID
 
-    def foreign_vehicle(self, vehicle_ids: Iterable[str]) -> str | None:
-        """One of `vehicle_ids` that this key must not send frames of, or None. O(vehicle ids × globs)."""
+    def foreign_vehicle(self, vehicle_ids: Iterable[str], name_of: Callable[[str], str] = str) -> str | None:
+        """The name of one of `vehicle_ids` that this key must not send frames of, or None. O(vehicle ids × globs).
+
+        A glob may mean the id, or the name that `name_of` gives it: its pseudonym.
+        """
         if not self.vehicles:
             return None
         for vehicle_id in vehicle_ids:
-            if not any(fnmatchcase(vehicle_id, glob) for glob in self.vehicles):
-                return vehicle_id
+            name = name_of(vehicle_id)
+            if not any(fnmatchcase(vehicle_id, glob) or fnmatchcase(name, glob) for glob in self.vehicles):
+                return name
         return None
 
     def lives(self, now: int) -> bool:

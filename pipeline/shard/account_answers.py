@@ -13,12 +13,17 @@ def ledger_by_hour(shard: Shard, fleet: str, start: int, end: int) -> dict[str, 
 
     Returns:
         What `Ledger.by_hour` gives, with `frames_missing`, and `rollups_waiting`: whether the rollups lack values that
-        are stored. O(hours kept + vehicles of the fleet).
+        are stored; and `forgetting`: whether rows are being removed. O(hours kept + vehicles of the fleet).
     """
     with shard.lock:
         missing = shard.gaps.missing(shard.vehicles.indices(fleet))
         by_hour = shard.ledger.by_hour(fleet, start, end)
-    return by_hour | {"frames_missing": missing, "rollups_waiting": shard.rollups_waiting}
+        forgetting = shard.is_forgetting(fleet)
+    return by_hour | {
+        "frames_missing": missing,
+        "rollups_waiting": shard.rollups_waiting,
+        "forgetting": forgetting,
+    }
 
 
 def gaps_of(shard: Shard, fleet: str, vehicle_id: str) -> dict[str, Any] | None:

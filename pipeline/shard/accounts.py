@@ -87,8 +87,8 @@ def count_accepted(gaps: SequenceGaps, group: Group) -> None:
     gaps.count(frames.vehicle, frames.session, frames.sequence, rows)
 
 
-def count_late(gaps: SequenceGaps, late: Sequence[LateFrames], vehicles: VehicleIndex) -> None:
-    """Count the frames left out so far that were new. O(entries)."""
+def count_late(gaps: SequenceGaps, late: Sequence[LateFrames], vehicles: VehicleIndex, at: int) -> None:
+    """Count the frames left out so far that were new; they stand at journal offset `at` or behind it. O(entries)."""
     for entry in late:
-        [vehicle] = vehicles.resolve(entry.fleet, pa.array([entry.vehicle_id])).tolist()
+        [vehicle] = vehicles.resolve(entry.fleet, pa.array([entry.vehicle_id]), at).tolist()
         gaps.add(vehicle, entry.session, entry.oldest, entry.newest, entry.received)

@@ -127,6 +127,15 @@ class AnomalyLog:
             if self._unstored.get(anomaly.id) is anomaly:
                 del self._unstored[anomaly.id]
 
+    def forget(self, fleet: str, vehicle_id: str) -> int:
+        """Drop every anomaly of a vehicle, those too that ClickHouse lacks; how many there were. O(live)."""
+        kept, all_of_it = OrderedDict[str, Anomaly](), self._live | self._unstored
+        theirs = {i for i, one in all_of_it.items() if (one.fleet, one.vehicle_id) == (fleet, vehicle_id)}
+        kept.update((i, one) for i, one in self._live.items() if i not in theirs)
+        self._live = kept
+        self._unstored = {i: one for i, one in self._unstored.items() if i not in theirs}
+        return len(theirs)
+
     def snapshot(self) -> dict[str, Any]:
         """As JSON: what a checkpoint must keep, since its records will not be processed again."""
         open_or_unstored = {a.id: a.as_dict() for a in self._live.values() if not a.closed}

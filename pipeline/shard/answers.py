@@ -64,6 +64,8 @@ def latest_of(
                 "signal": info.name,
                 "value": float(values[i]),
                 "unit": info.unit,
+                "minimum": info.minimum,
+                "maximum": info.maximum,
                 "timestamp": int(timestamps[i]),
                 "window": window if count else None,
             }

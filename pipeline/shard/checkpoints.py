@@ -36,8 +36,8 @@ class Checkpoints:
     the same interval.
     """
 
-    def __init__(self, folder: Path, journal: Journal, interval_s: float, take: Callable[[], Snapshot]) -> None:
-        """Keep checkpoints in `folder`; `take` gives the state to write."""
+    def __init__(self, folder: Path, journal: Journal, interval_s: float, take: Callable[[], Snapshot | None]) -> None:
+        """Keep checkpoints in `folder`; `take` gives the state to write, or None where it must not be written now."""
         self._folder = folder
         self._journal = journal
         self._interval_s = interval_s
@@ -52,14 +52,18 @@ class Checkpoints:
         """The newest whole checkpoint. Raises JournalCorrupt where there are some and none is whole."""
         return checkpoint.load_latest(self._folder, _NAME)
 
-    def save(self) -> None:
-        """Write one now.
+    def save(self) -> bool:
+        """Write one now; False where the state must not be written at present.
 
         Raises:
             JournalError: the disk refused; the older checkpoints stand.
         """
         self.finish()
-        self._write(self._take())
+        snapshot = self._take()
+        if snapshot is None:
+            return False
+        self._write(snapshot)
+        return True
 
     def save_when_due(self) -> None:
         """Copy the state if a checkpoint is due, and leave the writing to a thread.
@@ -68,8 +72,10 @@ class Checkpoints:
         """
         if time.monotonic() < self._due_at or (self._writing is not None and self._writing.is_alive()):
             return
-        self._due_at = time.monotonic() + self._interval_s
         snapshot = self._take()
+        if snapshot is None:
+            return
+        self._due_at = time.monotonic() + self._interval_s
         self._writing = threading.Thread(target=self._try_write, args=(snapshot,), name="checkpoint", daemon=True)
         self._writing.start()
 

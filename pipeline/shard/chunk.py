@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from pipeline.journal.log import Journal
 from pipeline.shard import records
@@ -13,6 +14,8 @@ from pipeline.shard.process import GroupDecoder
 from pipeline.submission import decode_accepted
 from pipeline.vehicles import VehicleIndex
 
+MOST_TRACES: Final = 100
+"""Named in one insert; the rest is counted."""
 Read = Callable[[int, int, int | None], "Chunk | None"]
 """Reads the chunk of offsets `[start, end)`, or its beginning of about so many values."""
 
@@ -34,6 +37,16 @@ class Chunk:
     def with_frames(self) -> list[Processed]:
         """The groups that hold frames, in journal order: rows of an insert are counted over these."""
         return [item for item in self.items if len(item.group)]
+
+    @property
+    def comment(self) -> str:
+        """What ClickHouse's query log is told of the chunk's inserts: the traces of the requests they store, if any.
+
+        One insert holds many requests, so it belongs to no single trace. Of very many, some are named.
+        """
+        traces = list(dict.fromkeys(trace for item in self.items for trace in item.group.traces))
+        more = f" and {len(traces) - MOST_TRACES} more" if len(traces) > MOST_TRACES else ""
+        return f"traces {' '.join(traces[:MOST_TRACES])}{more}" if traces else ""
 
 
 class ChunkReader:

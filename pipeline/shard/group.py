@@ -34,6 +34,7 @@ class Group:
         received_at: int64[n], microseconds, when the gateway took the frame in.
         unverified: bool[n], rows whose identity only the warehouse can tell; None where there are none.
         dead_letters: refused rows by submission.
+        traces: the W3C trace ids that came with the records, each once.
         tallies: what the records add to the ledger.
         n_bytes: size of the records, for the bounds on memory.
     """
@@ -44,6 +45,7 @@ class Group:
     received_at: I64
     unverified: Bools | None
     dead_letters: tuple[DeadLetters, ...]
+    traces: tuple[str, ...]
     tallies: Tallies
     n_bytes: int
 
@@ -51,12 +53,12 @@ class Group:
         return len(self.frames)
 
 
-def shard_columns(batch: pa.RecordBatch, fleet: str, vehicles: VehicleIndex) -> FrameColumns:
-    """View a canonical batch with its vehicles renumbered by the shard's index."""
+def shard_columns(batch: pa.RecordBatch, fleet: str, vehicles: VehicleIndex, at: int | None = None) -> FrameColumns:
+    """View a canonical batch with its vehicles renumbered by the shard's index; `at`: see `VehicleIndex.resolve`."""
     columns = FrameColumns.from_batch(batch)
     if not len(columns):
         return columns
-    return replace(columns, vehicle=vehicles.resolve(fleet, columns.vehicles)[columns.vehicle])
+    return replace(columns, vehicle=vehicles.resolve(fleet, columns.vehicles, at)[columns.vehicle])
 
 
 def concat_columns(parts: Sequence[FrameColumns]) -> FrameColumns:
@@ -109,6 +111,7 @@ def build_group(
     received_at: list[I64] = []
     unverified: list[Bools] = []
     dead_letters: list[DeadLetters] = []
+    traces: dict[str, None] = {}
     tallies: Tallies = {}
     n_bytes = 0
     for record in records:
@@ -120,6 +123,8 @@ def build_group(
             dead_lettered=record.counts.dead_lettered,
         )
         tally_of(tallies, submission.fleet, submission.received_at).add(tally)
+        if submission.trace_id is not None:
+            traces[submission.trace_id] = None
         if submission.dead_letters is not None and submission.dead_letters.num_rows:
             dead_letters.append(
                 DeadLetters(submission.fleet, submission.received_at, submission.request_id, submission.dead_letters)
@@ -129,7 +134,7 @@ def build_group(
         batch = submission.frames if record.kept is None else submission.frames.filter(pa.array(record.kept))
         n_bytes += batch.nbytes
         if columns is None:
-            parts.append(shard_columns(batch, submission.fleet, vehicles))
+            parts.append(shard_columns(batch, submission.fleet, vehicles, start))
         received_at.append(np.full(batch.num_rows, submission.received_at, np.int64))
         unverified.append(_unverified_of(record, batch.num_rows))
     frames = concat_columns(parts) if columns is None else columns
@@ -141,6 +146,7 @@ def build_group(
         received_at=np.concatenate(received_at) if received_at else np.zeros(0, np.int64),
         unverified=doubtful if doubtful.any() else None,
         dead_letters=tuple(dead_letters),
+        traces=tuple(traces),
         tallies=tallies,
         n_bytes=n_bytes,
     )

@@ -66,6 +66,13 @@ class NameColumns:
         self._fleet_of: I32 = np.zeros(0, np.int32)
         self._id_values = self._fleet_values = pa.array([], pa.utf8())
 
+    def forget(self) -> None:
+        """Learn all names anew: some are gone."""
+        self._known = 0
+        self._ids, self._fleets = {}, {}
+        self._id_of = self._fleet_of = np.zeros(0, np.int32)
+        self.refresh()
+
     def refresh(self) -> None:
         """Learn the vehicles that came since. O(new vehicles), or O(all) where there are some.
 

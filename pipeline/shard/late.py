@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow.compute as pc
 
 from pipeline.clickhouse.client import Warehouse
-from pipeline.clickhouse.existing import existing_frames
 from pipeline.dedup.filter import DuplicateFilter
 from pipeline.dedup.settings import DuplicateSettings
 from pipeline.shard.group import concat_columns
@@ -32,6 +31,9 @@ def late_duplicates(warehouse: Warehouse, items: Sequence[Processed], names: Nam
     """
     if all(item.group.unverified is None for item in items):
         return np.zeros(0, np.int64)
+    # With it comes polars, a sixth of what a shard's process imports, and a shard that starts again has frames waiting.
+    from pipeline.clickhouse.existing import existing_frames
+
     rows, fleets, frames = doubtful_frames(items, names)
     late = _repeated(items)[rows]
     for fleet in pc.unique(fleets.cast("string")).to_pylist():

@@ -24,6 +24,7 @@ class Tally:
         dead_lettered: rows refused for their content, kept with a reason.
         stored: accepted rows that ClickHouse confirmed; `accepted = stored + pending`.
         dead_letters_stored: dead-lettered rows that ClickHouse confirmed.
+        forgotten: stored rows that ClickHouse holds no more, since their vehicle was forgotten.
     """
 
     received: int = 0
@@ -32,6 +33,7 @@ class Tally:
     dead_lettered: int = 0
     stored: int = 0
     dead_letters_stored: int = 0
+    forgotten: int = 0
 
     @property
     def dead_letters_pending(self) -> int:
@@ -197,7 +199,8 @@ def merged(fleet: str, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The ledger of a fleet from what its shards say, each as `account_answers.ledger_by_hour` does.
 
     Returns:
-        The totals side by side with `fleet`, `frames_missing`, `earlier`, `hours`, `complete_from`, `rollups_waiting`.
+        The totals side by side with `fleet`, `frames_missing`, `earlier`, `hours`, `complete_from`, `rollups_waiting`,
+        `forgetting`.
     """
     total, earlier, hours = _zeros(), _zeros(), dict[int, dict[str, int]]()
     for part in parts:
@@ -213,6 +216,7 @@ def merged(fleet: str, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "hours": dict(sorted(hours.items())),
         "complete_from": max((part["complete_from"] for part in parts), default=0),
         "rollups_waiting": any(part["rollups_waiting"] for part in parts),
+        "forgetting": any(part["forgetting"] for part in parts),
     }
 
 

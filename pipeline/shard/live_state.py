@@ -13,6 +13,7 @@ from pipeline.gaps.sequence_gaps import SequenceGaps
 from pipeline.shard import answers
 from pipeline.shard.anomaly_log import Anomaly, AnomalyLog
 from pipeline.shard.ledger import Ledger
+from pipeline.shard.positions import Positions
 from pipeline.shard.process import Processor
 from pipeline.shard.rate import Rate
 from pipeline.vehicles import VehicleIndex
@@ -42,6 +43,7 @@ class LiveState:
         self.ledger = Ledger()
         self.gaps = SequenceGaps()
         self.rate = Rate()
+        self._positions = Positions(catalogue, config.history.signals)
 
     def latest(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
         """See `answers.latest_of`."""
@@ -52,6 +54,11 @@ class LiveState:
         """See `answers.vehicle_list`."""
         with self.lock:
             return answers.vehicle_list(self.processor, self.vehicles, fleet)
+
+    def positions(self, fleet: str) -> dict[str, Any]:
+        """See `Positions.of_fleet`."""
+        with self.lock:
+            return self._positions.of_fleet(self.processor, self.vehicles, fleet)
 
     def summary(self, fleet: str) -> dict[str, Any]:
         """The shard's part of the fleet in numbers."""

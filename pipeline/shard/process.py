@@ -181,6 +181,17 @@ class Processor:
             )
         return found
 
+    def forget(self, vehicle: int) -> int:
+        """Know nothing of a vehicle any more; how many signals of it had a value. O(its series)."""
+        series = self.series.of_vehicle(vehicle)
+        timestamps, _ = self.latest.of(series)
+        self.latest.forget(vehicle, series)
+        self.windows.forget(vehicle, series)
+        self._detector.forget(vehicle, series)
+        if vehicle < len(self.last_received):
+            self.last_received[vehicle] = 0
+        return int(np.count_nonzero(timestamps != np.iinfo(np.int64).min))
+
     def snapshot(self) -> dict[str, np.ndarray]:
         """Copies of all state, for a checkpoint; valid until the next one."""
         arrays: dict[str, np.ndarray] = {"last_received": self.last_received[: len(self._vehicles)].copy()}

@@ -2,7 +2,7 @@
 
 The ledger is read before ClickHouse is counted and once more behind it, so that frames which come and are stored
 meanwhile explain themselves: of an hour's frames, ClickHouse must have those that were stored before and at most those
-that are accepted after.
+that are accepted after, in both cases without those of vehicles that were forgotten.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from pipeline.shard.ledger import HOURS_KEPT, Tally
 _NONE: Final = Tally().as_dict()
 
 
-def comparable_from(now: int, complete_from: int, retention: RetentionSettings) -> int:
+def comparable_from(now: int, complete_from: int, retention: RetentionSettings, fleet: str) -> int:
     """The first hour of which both sides still know everything.
 
     Args:
         now: the present hour since the epoch.
         complete_from: from the ledger, see `Ledger.by_hour`.
         retention: rows stay this many days from the day they were stored, which is not before they were received.
+        fleet: whose rows.
     """
-    kept = [retention.frames, retention.signals, retention.signals_1m, retention.signals_1h]
-    days = [keep.days - 1 for keep in kept if keep.days is not None]
-    return max([complete_from, now - HOURS_KEPT + 1, *(now - 24 * n for n in days)])
+    kept = [retention.days_of(kind, fleet) for kind in ("frames", "signals", "signals_1m", "signals_1h")]
+    return max([complete_from, now - HOURS_KEPT + 1, *(now - 24 * (days - 1) for days in kept if days is not None)])
 
 
 def first_difference(before: Mapping[str, Any], after: Mapping[str, Any], counts: HourlyCounts) -> str | None:
@@ -56,12 +56,15 @@ def hour_text(hour: int) -> str:
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any], counts: HourlyCounts) -> Iterator[str]:
     for hour in sorted(before["hours"].keys() | after["hours"].keys() | counts.frames.keys()):
         found = counts.frames.get(hour, 0)
-        stored = before["hours"].get(hour, _NONE)["stored"]
-        accepted = after["hours"].get(hour, _NONE)["accepted"]
-        if not stored <= found <= accepted:
+        first, last = before["hours"].get(hour, _NONE), after["hours"].get(hour, _NONE)
+        stored, accepted = first["stored"], last["accepted"]
+        # Counted before they are removed: in between, they may be there or not.
+        gone, perhaps_there = last["forgotten"], 0 if before.get("forgetting") else first["forgotten"]
+        if not stored - gone <= found <= accepted - perhaps_there:
+            forgotten = f", of which {gone:,} forgotten" if gone else ""
             yield (
                 f"frames received in the hour {hour_text(hour)}: ClickHouse has {found:,}, the ledger "
-                f"{stored:,} stored and {accepted - stored:,} pending"
+                f"{stored:,} stored and {accepted - stored:,} pending{forgotten}"
             )
     if counts.doubled is not None:
         vehicle, extra = counts.doubled
@@ -73,6 +76,9 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any], counts: Ho
                 f"dead letters received in the hour {hour_text(hour)}: ClickHouse has {found:,}, the ledger knows "
                 f"{known:,}"
             )
+    if any(one.get("forgetting") for one in (before, after)) or before["forgotten"] != after["forgotten"]:
+        # Values and rollups are not removed in one moment.
+        return
     exact = settled(before, after)
     for table, rolled_up in (("signals_1m", counts.minutes), ("signals_1h", counts.hours)):
         for hour in sorted(counts.values.keys() | rolled_up.keys()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
 import numpy as np
@@ -25,6 +25,10 @@ ROLLUP: Final = 4
 """The next insert into the rollups: which offsets. Synced before the insert is sent."""
 ROLLED_UP: Final = 5
 """ClickHouse confirmed the rollups of those offsets."""
+FORGET: Final = 6
+"""What stands before this of one vehicle goes; what comes behind it is a new vehicle."""
+FORGOTTEN: Final = 7
+"""How many rows of it ClickHouse had, before they were deleted."""
 
 _NO_ROWS: Final[I64] = np.zeros(0, np.int64)
 
@@ -124,6 +128,47 @@ class Stored:
         document = orjson.loads(payload)
         late = [LateFrames(*entry) for entry in document.get("late", ())]
         return cls(document.get("start", 0), document["end"], from_document(document["tallies"]), late)
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """A vehicle is to be forgotten, as a FORGET record says it; attributes as of `Forgetting`."""
+
+    fleet: str
+    vehicle_id: str
+    letters_only: bool
+
+    def encode(self) -> bytes:
+        """As the payload of a FORGET record."""
+        return orjson.dumps(asdict(self))
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Forget:
+        """Read what `encode` wrote."""
+        return cls(**orjson.loads(payload))
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What the ledger learns of a vehicle that goes.
+
+    Attributes:
+        end: the offset behind its FORGET record.
+        tallies: its frames in ClickHouse, by hour of receipt.
+    """
+
+    end: int
+    tallies: Tallies
+
+    def encode(self) -> bytes:
+        """As the payload of a FORGOTTEN record."""
+        return orjson.dumps({"end": self.end, "tallies": as_document(self.tallies)})
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Forgotten:
+        """Read what `encode` wrote."""
+        document = orjson.loads(payload)
+        return cls(document["end"], from_document(document["tallies"]))
 
 
 def _less(what: str, rows: I64) -> str:

@@ -17,10 +17,11 @@ from pipeline.ranges import RangeSet
 from pipeline.shard import records
 from pipeline.shard.accounts import count_accepted, count_late
 from pipeline.shard.anomaly_log import AnomalyLog
+from pipeline.shard.forgetting import Forgetting
 from pipeline.shard.group import Group, build_group
 from pipeline.shard.ledger import Ledger
 from pipeline.shard.process import Processor
-from pipeline.shard.records import Intent, Rollup, Stored
+from pipeline.shard.records import Forget, Forgotten, Intent, Rollup, Stored
 from pipeline.submission import decode_accepted
 from pipeline.vehicles import VehicleIndex
 
@@ -36,6 +37,8 @@ class Recovered:
         open_intent: an insert that was announced and perhaps sent; it is sent again as it was.
         unrolled: inserts that the rollups may lack, in the order they were made.
         open_rollup: an insert into the rollups that was announced and perhaps sent.
+        forgetting: vehicles to be forgotten of which the checkpoint knows, in the order of the journal.
+        forgotten_to: vehicles that are forgotten by records before this offset are unknown to the checkpoint.
         warnings: for the log.
     """
 
@@ -46,6 +49,8 @@ class Recovered:
     unrolled: list[Intent] = field(default_factory=list)
     open_rollup: Rollup | None = None
     warnings: list[str] = field(default_factory=list)
+    forgetting: list[Forgetting] = field(default_factory=list)
+    forgotten_to: int = 0
 
 
 def recover(
@@ -83,6 +88,7 @@ def recover(
         log.restore(meta["anomalies"])
         ledger.restore(meta["ledger"])
         state.processed_to = meta["processed_to"]
+        state.forgotten_to = meta.get("forgotten_to", 0)
         state.stored, state.rolled = _ranges(meta, "stored"), _ranges(meta, "rolled")
     if journal.report.cut_bytes:
         state.warnings.append(f"the journal's torn end, {journal.report.cut_bytes} bytes never acknowledged, was cut")
@@ -93,11 +99,19 @@ def recover(
             f"the journal holds {journal.start} to {journal.durable_end}, the checkpoint needs it from {start}"
         )
     for record in journal.read(start):
-        if record.kind != records.SUBMISSION:
+        if record.kind == records.FORGET and record.offset >= state.forgotten_to:
+            forget = Forget.decode(bytes(record.payload))
+            index = vehicles.forget(forget.fleet, forget.vehicle_id, record.next_offset)
+            state.forgetting.append(
+                Forgetting(forget.fleet, forget.vehicle_id, forget.letters_only, index, record.next_offset)
+            )
+        elif record.kind == records.FORGOTTEN:
+            _take_forgotten(Forgotten.decode(bytes(record.payload)), state, ledger)
+        elif record.kind != records.SUBMISSION:
             stored = _take_control(record.kind, bytes(record.payload), state)
             if stored is not None:
                 ledger.add(stored.tallies)
-                count_late(gaps, stored.late, vehicles)
+                count_late(gaps, stored.late, vehicles, stored.start)
         elif record.offset >= state.processed_to:
             group = build_group(record.offset, record.next_offset, [decode_accepted(record.payload)], vehicles)
             duplicates.mark(group.frames.vehicle, group.frames, np.ones(len(group), np.bool_))
@@ -115,6 +129,15 @@ def unprocessed(journal: Journal, start: int, end: int, vehicles: VehicleIndex) 
     for record in journal.read(start, end):
         if record.kind == records.SUBMISSION:
             yield build_group(record.offset, record.next_offset, [decode_accepted(record.payload)], vehicles)
+        elif record.kind == records.FORGET:
+            yield build_group(record.offset, record.next_offset, [], vehicles)
+
+
+def _take_forgotten(forgotten: Forgotten, state: Recovered, ledger: Ledger) -> None:
+    for one in state.forgetting:
+        if one.end == forgotten.end and not one.counted:
+            ledger.add(forgotten.tallies)
+            one.counted = True
 
 
 def _take_control(kind: int, payload: bytes, state: Recovered) -> Stored | None:

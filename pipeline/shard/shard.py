@@ -24,6 +24,8 @@ from pipeline.shard.accounts import count_accepted, count_late
 from pipeline.shard.admission import Admission
 from pipeline.shard.checkpoints import Checkpoints, Snapshot
 from pipeline.shard.commit import Committer, Receipt
+from pipeline.shard.forgetter import Forgetter
+from pipeline.shard.forgetting import Forgetting
 from pipeline.shard.group import Group
 from pipeline.shard.insert_rows import Processed, anomaly_rows
 from pipeline.shard.ledger import accepted_by_fleet
@@ -82,6 +84,7 @@ class Shard(LiveState):
         self._storer = Storer(
             self.name, self._journal, journal_lock, warehouse, catalogue, self.vehicles, decoder, config.shard
         )
+        self._forgetter = Forgetter(self.name, self._journal, journal_lock, self, self._storer, warehouse)
         self._checkpoints = Checkpoints(folder, self._journal, config.shard.checkpoint_interval_s, self._snapshot)
         self._recovered: Iterator[Group] = iter(())
         self._recovering = False
@@ -114,6 +117,7 @@ class Shard(LiveState):
             log.warning("%s: %s", self.name, warning)
         self._processed_to = state.processed_to
         self._storer.resume(state)
+        self._forgetter.resume(state.forgetting, state.forgotten_to)
         self._recovered = unprocessed(self._journal, state.processed_to, self._journal.durable_end, self.vehicles)
         self._recovering = True
 
@@ -129,6 +133,18 @@ class Shard(LiveState):
         self.admission.committed(group.n_bytes)
         self._unprocessed.put(group)
         return receipts
+
+    def forget(self, fleet: str, vehicle_id: str, *, letters_only: bool = False) -> Forgetting:
+        """Decide durably to forget a vehicle, by the caller of `commit` and between two of its calls.
+
+        It is done once all that came before is stored in ClickHouse: see `Forgetting`, also for `letters_only`.
+
+        Raises:
+            JournalError: the disk refused; the vehicle is as it was.
+        """
+        forgetting, group = self._forgetter.begin(fleet, vehicle_id, letters_only=letters_only)
+        self._unprocessed.put(group)
+        return forgetting
 
     # -- processing ---------------------------------------------------------------------------------------------
 
@@ -189,8 +205,9 @@ class Shard(LiveState):
             if stored is not None:
                 with self.lock:
                     self.ledger.add(stored.tallies)
-                    count_late(self.gaps, stored.late, self.vehicles)
+                    count_late(self.gaps, stored.late, self.vehicles, stored.start)
             self._storer.roll_up(idle=stored is None)
+            self._forgetter.step(may_save=not self._recovering, checkpoints=self._checkpoints)
         if refused is not None:
             raise refused
         return stored is not None
@@ -223,7 +240,12 @@ class Shard(LiveState):
             self.process_next(wait=False)
         self._checkpoints.save()
 
-    def _snapshot(self) -> Snapshot:
+    def _snapshot(self) -> Snapshot | None:
+        """Copies of all state; None while a vehicle is being forgotten."""
+        with self._forgetter.taking:
+            return None if self._forgetter.is_open else self._copied()
+
+    def _copied(self) -> Snapshot:
         """Copies of all state. Processing waits while they are made, acknowledgements do not.
 
         The duplicate filter and the vehicles come after the rest, so that they are ahead of it and never behind:
@@ -239,6 +261,7 @@ class Shard(LiveState):
                 "ledger": self.ledger.snapshot(),
                 "anomalies": self.anomaly_log.snapshot(),
                 "fingerprint": self._fingerprint,
+                "forgotten_to": self._forgetter.forgotten_to,
             }
         with self._committer.state_lock:
             arrays |= {f"duplicates.{key}": array for key, array in self._duplicates.snapshot().items()}
@@ -318,12 +341,16 @@ class Shard(LiveState):
         """Whether values are stored that the rollups do not hold yet."""
         return self._storer.rollups_waiting
 
+    def is_forgetting(self, fleet: str) -> bool:
+        """Whether rows of the fleet are being removed because a vehicle of it is forgotten."""
+        return self._forgetter.concerns(fleet)
+
     def status(self) -> dict[str, Any]:
         """How the shard is: lags in frames' bytes, errors, sizes."""
         with self.lock:
             return {
                 "shard": self.number,
-                "vehicles": len(self.vehicles),
+                "vehicles": self.vehicles.known,
                 "series": len(self.processor.series),
                 "unprocessed_bytes": self.admission.unprocessed_bytes,
                 "unstored_journal_bytes": self._storer.waiting.backlog_bytes,

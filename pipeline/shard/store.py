@@ -125,6 +125,10 @@ class Storer:
         """See `Rollups.waiting`."""
         return self._rollups.waiting or bool(self._unrolled) or self._open_rollup is not None
 
+    def forget_names(self) -> None:
+        """A vehicle has lost its name."""
+        self._names.forget()
+
     def store_next(self) -> Stored | None:
         """One insert of frames and their values; what it adds to ledger and sequence gaps, None when nothing waits.
 
@@ -192,34 +196,34 @@ class Storer:
         """
         letters = dead_letter_rows(chunk.items)
         if letters is not None:
-            self._writer.insert_dead_letters(letters, intent.token(self._name))
+            self._writer.insert_dead_letters(letters, intent.token(self._name), chunk.comment)
         items = chunk.with_frames
         if not items:
             return intent, None
-        intent = self._insert_frames(items, intent)
-        intent, values = self._insert_values(items, intent)
+        intent = self._insert_frames(items, intent, chunk.comment)
+        intent, values = self._insert_values(items, intent, chunk.comment)
         refused = refused_letters(items, intent, self._names)
         if refused is not None:
-            self._writer.insert_dead_letters(refused, f"{intent.value_token(self._name)}/refused")
+            self._writer.insert_dead_letters(refused, f"{intent.value_token(self._name)}/refused", chunk.comment)
         return intent, values
 
-    def _insert_frames(self, items: list[Processed], intent: Intent) -> Intent:
+    def _insert_frames(self, items: list[Processed], intent: Intent, comment: str) -> Intent:
         while True:
             kept = kept_rows(items, intent)
             rows = frame_rows(items, kept, self._names)
-            insert = partial(self._writer.insert_frames, rows, intent.token(self._name))
+            insert = partial(self._writer.insert_frames, rows, intent.token(self._name), comment)
             found = self._refused(insert, "frames", rows, intent.refused_frames)
             if found is None:
                 return intent
             positions = found if kept is None else np.flatnonzero(kept)[found]
             intent = self._announce(replace(intent, refused_frames=positions))
 
-    def _insert_values(self, items: list[Processed], intent: Intent) -> tuple[Intent, ValueColumns]:
+    def _insert_values(self, items: list[Processed], intent: Intent, comment: str) -> tuple[Intent, ValueColumns]:
         every = value_columns(items, kept_rows(items, intent))
         while True:
             values = every.without(intent.refused_values)
             rows = signal_rows(values, self._names)
-            insert = partial(self._writer.insert_signals, rows, intent.value_token(self._name))
+            insert = partial(self._writer.insert_signals, rows, intent.value_token(self._name), comment)
             found = self._refused(insert, "signals", rows, intent.refused_values)
             if found is None:
                 return intent, values

@@ -38,6 +38,8 @@ class Waiting:
         self._cached_bytes = 0
         self.cached_values = 0
         """Decoded values in the cache."""
+        self.barrier: int | None = None
+        """Nothing that stands behind this offset is stored as long as it is set."""
         self.stored = RangeSet([(0, start)])
         """Offsets whose rows ClickHouse has confirmed."""
 
@@ -74,7 +76,7 @@ class Waiting:
     @property
     def has_backlog(self) -> bool:
         """Whether something must be read back from the journal to be stored."""
-        return self.stored.first_gap(0, self._cached_from) is not None
+        return self._backlog(self._cached_from) is not None
 
     def next(self) -> Chunk | None:
         """What to insert now; None when nothing waits. Hand what was confirmed to `confirm`.
@@ -84,7 +86,7 @@ class Waiting:
         """
         with self._lock:
             cached_from = self._cached_from
-        gap = self.stored.first_gap(0, cached_from)
+        gap = self._backlog(cached_from)
         if gap is None:
             return self._take(fresh=False)
         if self._clock() - self._fresh_at >= self._settings.flush_interval_s:
@@ -92,6 +94,11 @@ class Waiting:
             if chunk is not None:
                 return chunk
         return self._read(*gap, self._settings.flush_values)
+
+    def _backlog(self, cached_from: int) -> tuple[int, int] | None:
+        """The first range behind the cache that is not stored, as far as it may be."""
+        barrier = self.barrier
+        return self.stored.first_gap(0, cached_from if barrier is None else min(cached_from, barrier))
 
     def confirm(self, chunk: Chunk) -> None:
         """ClickHouse has the chunk."""
@@ -108,6 +115,8 @@ class Waiting:
             while self._cache and values < self._settings.flush_values:
                 group = self._cache[0].group
                 if (fresh and group.unverified is not None) or self.stored.covers(group.start, group.end):
+                    break
+                if self.barrier is not None and group.start >= self.barrier:
                     break
                 items.append(self._pop())
                 values += len(items[-1].values.row)

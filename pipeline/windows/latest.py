@@ -70,6 +70,11 @@ class LatestValues:
         """int64[k], how many frames each vehicle has sent."""
         return self._rows(self._vehicles, self._vehicles_used, np.asarray(vehicle, np.int32))[:, 1].copy()
 
+    def forget(self, vehicle: int, series: I32) -> None:
+        """Know nothing of a vehicle and its series any more. O(k)."""
+        for array, rows in ((self._values, series), (self._vehicles, np.array([vehicle]))):
+            array[rows[rows < len(array)]] = (_NEVER, 0)
+
     def snapshot(self) -> dict[str, np.ndarray[Any, Any]]:
         """Copies of all state."""
         return {

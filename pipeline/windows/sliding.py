@@ -166,6 +166,14 @@ class SlidingWindows:
             return None
         return int(self._newest_time[vehicle]) - self._settings.lateness_us
 
+    def forget(self, vehicle: int, series: I32) -> None:
+        """Know nothing of a vehicle and its series any more. O(k · panes)."""
+        series = series[series < self._series]
+        self._panes[:, series] = 0.0
+        self._vehicle_of[series] = _NOBODY
+        if vehicle < len(self._newest_time):
+            self._newest_time[vehicle] = NEVER
+
     def snapshot(self) -> dict[str, np.ndarray[Any, Any]]:
         """Copies of all state that a window can still see, those of the panes valid until the next snapshot.
 

@@ -54,6 +54,16 @@ class AgainstSpecification(RuleBasedStateMachine):
         if self.probe or self.in_a_row >= FAILURES:
             self.opened_at = self.now
 
+    @precondition(lambda self: self.calling)
+    @rule()
+    def it_fails_for_good(self) -> None:
+        self.breaker.trip()
+        self.calling = False
+        self.in_a_row = FAILURES
+        if self.probe:
+            self.pause = min(2 * self.pause, LONGEST_PAUSE_S)
+        self.opened_at = self.now
+
     @invariant()
     def the_state_is_as_specified(self) -> None:
         if self.opened_at is None:

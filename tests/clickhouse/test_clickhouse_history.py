@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,17 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.clickhouse.client import Warehouse
-from pipeline.clickhouse.queries import Queries
+from pipeline.clickhouse.history import History, signal_history
 from pipeline.clickhouse.resolution import DAY, HOUR, MAX_POINTS, MINUTE, resolution
 from pipeline.clickhouse.writer import SIGNALS, Writer
 
 SECOND = 1_000_000
+Ask = Callable[..., History]
 
 
-@given(st.integers(1, 4 * 366 * DAY), st.none() | st.integers(1, 400 * DAY))
-def test_never_too_many_points(span: int, step: int | None) -> None:
-    chosen = resolution(START, START + span, step)
-    assert span <= chosen.step * MAX_POINTS
+@given(st.integers(1, 4 * 366 * DAY), st.none() | st.integers(1, 400 * DAY), st.integers(1, MAX_POINTS))
+def test_never_too_many_points(span: int, step: int | None, most: int) -> None:
+    chosen = resolution(START, START + span, step, most)
+    assert span <= chosen.step * most
     unit = {"signals": 1, "signals_1m": MINUTE, "signals_1h": HOUR}[chosen.source]
     assert chosen.step % unit == 0
     if step is not None:
@@ -45,7 +49,7 @@ def test_resolution(span: int, step: int | None, source: str, chosen: int) -> No
 
 
 @pytest.fixture
-def history(warehouse: Warehouse) -> tuple[Queries, np.ndarray, np.ndarray]:
+def history(warehouse: Warehouse) -> tuple[Ask, np.ndarray, np.ndarray]:
     """Three hours of Speed at 1 Hz, shuffled, one NaN in fifty, and a rare signal of the same name elsewhere."""
     rng = np.random.default_rng(0)
     time = START + np.arange(3 * 3600) * SECOND
@@ -65,23 +69,23 @@ def history(warehouse: Warehouse) -> tuple[Queries, np.ndarray, np.ndarray]:
         schema=SIGNALS,
     )
     store(Writer(warehouse), batch, "all")
-    return Queries(warehouse), time, value
+    return partial(signal_history, warehouse), time, value
 
 
-def test_few_points_are_raw(history: tuple[Queries, np.ndarray, np.ndarray]) -> None:
-    queries, time, value = history
-    found = queries.signal_history("acme", "v1", ["Speed"], start=int(time[10]), end=int(time[1010]))
+def test_few_points_are_raw(history: tuple[Ask, np.ndarray, np.ndarray]) -> None:
+    ask, time, value = history
+    found = ask("acme", "v1", ["Speed"], start=int(time[10]), end=int(time[1010]))
     assert (found.resolution, found.step, len(found.points)) == ("raw", None, 1_000)
     assert [point["timestamp"] for point in found.points] == time[10:1010].tolist()
     np.testing.assert_array_equal([point["value"] for point in found.points], value[10:1010])
-    rare = queries.signal_history("acme", "v1", ["Rare"], start=int(time[0]), end=int(time[-1]) + 1)
+    rare = ask("acme", "v1", ["Rare"], start=int(time[0]), end=int(time[-1]) + 1)
     assert (rare.resolution, len(rare.points)) == ("raw", 10)
 
 
 @pytest.mark.parametrize("step", [None, 10 * SECOND, 5 * MINUTE, HOUR])
-def test_buckets_equal_their_values(history: tuple[Queries, np.ndarray, np.ndarray], step: int | None) -> None:
-    queries, time, value = history
-    found = queries.signal_history("acme", "v1", ["Speed"], start=int(time[0]), end=int(time[-1]) + 1, step=step)
+def test_buckets_equal_their_values(history: tuple[Ask, np.ndarray, np.ndarray], step: int | None) -> None:
+    ask, time, value = history
+    found = ask("acme", "v1", ["Speed"], start=int(time[0]), end=int(time[-1]) + 1, step=step)
     assert found.step == (step or 10 * SECOND)
     finite = np.isfinite(value)
     bucket = time[finite] // found.step * found.step
@@ -93,13 +97,30 @@ def test_buckets_equal_their_values(history: tuple[Queries, np.ndarray, np.ndarr
         assert point["mean"] == pytest.approx(inside.mean(), rel=1e-12)
 
 
-def test_names_and_owners(history: tuple[Queries, np.ndarray, np.ndarray]) -> None:
-    queries, time, _ = history
+def test_names_and_owners(history: tuple[Ask, np.ndarray, np.ndarray]) -> None:
+    ask, time, _ = history
     whole = {"start": int(time[0]), "end": int(time[-1]) + 1}
-    both = queries.signal_history("acme", "v1", ["Speed", "Rare"], step=HOUR, **whole)
+    both = ask("acme", "v1", ["Speed", "Rare"], step=HOUR, **whole)
     assert {point["signal"] for point in both.points} == {"Speed", "Rare"}
     assert both.resolution == "1h"
-    assert queries.signal_history("acme", "v1", ["Speed"], message="Other", **whole).points == []
-    assert queries.signal_history("acme", "v2", ["Speed"], **whole).points == []
-    assert queries.signal_history("other", "v1", ["Speed"], **whole).points == []
-    assert queries.signal_history("acme", "v1", ["' OR 1 = 1 --"], **whole).points == []
+    assert ask("acme", "v1", ["Speed"], message="Other", **whole).points == []
+    assert ask("acme", "v2", ["Speed"], **whole).points == []
+    assert ask("other", "v1", ["Speed"], **whole).points == []
+    assert ask("acme", "v1", ["' OR 1 = 1 --"], **whole).points == []
+
+
+@pytest.mark.parametrize("span", [HOUR, 3 * HOUR])
+def test_several_signals_share_the_points_and_every_peak_survives(
+    history: tuple[Ask, np.ndarray, np.ndarray], span: int
+) -> None:
+    ask, time, value = history
+    names = ["Speed", "Rare", *(f"Absent{i}" for i in range(8))]
+    end = int(time[0]) + span
+    found = ask("acme", "v1", names, start=int(time[0]), end=end)
+    assert found.step is not None
+    points = [point for point in found.points if point["signal"] == "Speed"]
+    assert 100 < len(points) <= MAX_POINTS // 10 + 1
+    inside = value[(time < end) & np.isfinite(value)]
+    assert max(point["max"] for point in points) == inside.max()
+    assert min(point["min"] for point in points) == inside.min()
+    assert sum(point["count"] for point in points) == len(inside)

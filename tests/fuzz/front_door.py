@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 from unittest import mock
@@ -12,15 +13,15 @@ import pyarrow as pa
 from starlette.types import Receive, Scope, Send
 
 import serve.coalesce
+import serve.forget_routes
 import serve.key_routes
-import serve.logs
+import serve.log_process
 from pipeline.clickhouse.settings import WarehouseSettings
+from pipeline.config import CanfleetConfig
 from pipeline.errors import BodyError, UnknownContentType, WarehouseAway, WarehouseError
-from serve.gateway import Door, FramesEndpoint
+from pipeline.shard.ledger import Tally
 from serve.log_reader import convert
-from serve.logs import LogsEndpoint
-from serve.moments import as_datetime, moment
-from serve.query import build_query_app
+from tests.serve.serve_joined import Joined
 from tests.serve.serve_stand_in import StandIn
 
 REFUSED: Final = "clickhouse refuses"
@@ -44,9 +45,11 @@ class EmptyWarehouse:
         return pa.Table.from_pylist([letter | {"request_id": "r"}])
 
     def rows(self, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> list[dict[str, Any]]:
-        """A count of one, or nothing."""
+        """A count of one, the sums of nothing, or nothing."""
         _fail(parameters)
-        return [{"n": 1}] if sql.startswith("SELECT count() AS n") else []
+        if "AS vehicles," in sql:
+            return [{"vehicles": 0, "count": 0, "min": 0.0, "max": 0.0, "mean": float("nan")}]
+        return [{"n": 1}] if sql.lstrip().startswith("SELECT count() AS n") else []
 
     def insert(self, table: str, columns: list[str], stream: memoryview, **settings: Any) -> None:
         """Take it."""
@@ -70,6 +73,16 @@ class _Platform(StandIn):
     async def vehicles(self, fleet: str) -> list[dict[str, Any]]:
         return [vehicle | {"last_received": vehicle["last_seen"]} for vehicle in await super().vehicles(fleet)]
 
+    async def positions(self, fleet: str) -> dict[str, Any]:
+        vehicles = await self.vehicles(fleet)
+        times = {name: [one[name] for one in vehicles] for name in ("vehicle_id", "last_seen", "last_received")}
+        nowhere = {name: [None] * len(vehicles) for name in ("latitude", "longitude", "speed")}
+        return times | {"positioned_at": [0] * len(vehicles)} | nowhere
+
+    async def summary(self, fleet: str) -> dict[str, Any]:
+        counts = {"vehicles_online": 0, "anomalies": {"stuck": 1}, "anomalies_open": 0, "frames_missing": 0}
+        return await super().summary(fleet) | counts | {"ledger": Tally().as_dict()}
+
 
 def _texts(parameters: Mapping[str, Any]) -> list[Any]:
     return [one for value in parameters.values() for one in (value if isinstance(value, list) else [value])]
@@ -78,9 +91,9 @@ def _texts(parameters: Mapping[str, Any]) -> list[Any]:
 class FrontDoor:
     """The three applications behind one address. Keys by scope are in `keys`; the first failure's cause in `fault`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config: CanfleetConfig | None = None) -> None:
         """Open on a fresh stand-in in `folder`."""
-        self.platform = _Platform(folder, warehouse=EmptyWarehouse())
+        self.platform = _Platform(folder, config or CanfleetConfig(), warehouse=EmptyWarehouse())
         signal = {"message": "M", "signal": "Speed", "value": 1.5, "unit": "km/h", "timestamp": NOON, "window": {}}
         self.platform.state["default", "v1"] = {"vehicle_id": "v1", "last_seen": NOON, "signals": [signal]}
         self.platform.ledger_hours = [NOON // 3_600_000_000]
@@ -90,17 +103,16 @@ class FrontDoor:
             "query": self.platform.key("north", "query"),
             "admin": self.platform.key("north", "admin"),
         }
-        self.query = build_query_app(self.platform)
-        self.document: dict[str, Any] = self.query.openapi()
-        self._frames = FramesEndpoint(Door(self.platform))
-        self._logs = LogsEndpoint(self.platform)
+        self._joined = Joined(self.platform)
+        self.document = self._joined.document
         self.fault: BaseException | None = None
         self._patches: list[Any] = [
             # What waits for other replicas or requests would only slow the search down.
             mock.patch.object(serve.coalesce, "GATHER_S", 0.0),
             mock.patch.object(serve.key_routes, "WAIT_S", 0.0),
+            mock.patch.object(serve.forget_routes, "REWRITING_S", 0.0),
             # A process for each log costs a second; `log_target` tries what it runs.
-            mock.patch.object(serve.logs, "_read_apart", _read_here),
+            mock.patch.object(serve.log_process, "read_apart", read_here),
             mock.patch.object(logging.getLogger("canfleet.serve"), "handle", self._note),
         ]
         for patch in self._patches:
@@ -121,23 +133,16 @@ class FrontDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection by the application that its path belongs to."""
-        path = scope.get("path", "")
-        if path.startswith(("/v1/frames", "/v1/stream")):
-            await self._frames(scope, receive, send)
-        elif path.startswith("/v1/logs"):
-            await self._logs(scope, receive, send)
-        else:
-            await self.query(scope, receive, send)
+        await self._joined(scope, receive, send)
 
     def _note(self, record: logging.LogRecord) -> None:
         if record.exc_info and self.fault is None:
             self.fault = record.exc_info[1]
 
 
-def _read_here(spooled: Path, frames: Path, log: Any) -> int:
-    """As `serve.logs._read_apart`, in this process."""
-    start = moment(log.start, "start")
-    answer = convert(spooled, frames, log.vehicle_id, None if start is None else as_datetime(start))
+async def read_here(log: Path, frames: Path, vehicle_id: str, start: str) -> int:
+    """As `serve.log_process.read_apart`, in this process."""
+    answer = convert(log, frames, vehicle_id, datetime.fromisoformat(start) if start else None)
     if "unknown" in answer:
         raise UnknownContentType(answer["unknown"])
     if "unreadable" in answer:

@@ -135,7 +135,7 @@ def request(random: Random, document: dict[str, Any], keys: Sequence[str]) -> Ht
     if random.random() < 0.02:
         path = random.choice((path + "/", path + "/x", "//", "/é", ""))
         method = random.choice(("PUT", "HEAD", "OPTIONS"))
-    names = [one["name"] for one in operation.get("parameters", []) if one["in"] == "query"]
+    names = [one["name"] for one in operation["parameters"] if one.get("in") == "query"]
     pairs = [f"{name}={quote(_text(random, '').encode('utf-8', 'replace'))}" for name in names if random.random() < 0.5]
     query = "&".join(pairs)
     if random.random() < 0.1:

@@ -52,6 +52,7 @@ TARGETS: Final[dict[str, str]] = {
     "times": "tests.fuzz.time_target:TimeTarget",
     "keys": "tests.fuzz.key_target:KeyTarget",
     "http": "tests.fuzz.http_target:HttpTarget",
+    "openapi": "tests.fuzz.openapi_target:OpenApiTarget",
 }
 """Name to `module:class`: a process that tries one target loads no other."""
 

@@ -39,6 +39,16 @@ class ShardPlatform(StandIn):
         unstored = self.shard.unstored_dead_letters(fleet)
         return DeadLetters(self.warehouse).held(fleet), unstored
 
+    async def forget(self, fleet: str, vehicle_id: str, patience_s: float) -> dict[str, int]:
+        forgetting = self.shard.forget(fleet, vehicle_id)
+        self.settle()
+        removed: dict[str, int] = forgetting.done.result(0)
+        return removed
+
+    async def latest_of_shard(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
+        latest: dict[str, Any] | None = self.shard.latest(fleet, vehicle_id)
+        return latest
+
     def settle(self) -> None:
         """Process and store all that waits."""
         while self.shard.process_next(wait=False):

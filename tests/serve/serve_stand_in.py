@@ -17,6 +17,7 @@ from pipeline.keys.record import IssuedKey, KeyRecord, Scope
 from pipeline.keys.store import KeyStore
 from pipeline.lanes.lane import Lane
 from pipeline.limits.shares import Shares
+from pipeline.privacy.pseudonyms import Pseudonyms
 from pipeline.shard.ledger import Tally
 from pipeline.submission import Submission, decode
 from pipeline.types import I32
@@ -65,6 +66,7 @@ class StandIn:
     divisions: int = 0
     shares: Shares = field(default_factory=Shares)
     now: Callable[[], float] = time.monotonic
+    pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)
 
     def __post_init__(self) -> None:
         self.layout = StandInLayout(8, (np.arange(8) % 2).astype(np.int32), 2)
@@ -112,8 +114,15 @@ class StandIn:
             if of == fleet
         ]
 
+    async def positions(self, fleet: str) -> dict[str, Any]:
+        vehicles = await self.vehicles(fleet)
+        return {name: [vehicle[name] for vehicle in vehicles] for name in ("vehicle_id", "last_seen")}
+
     async def latest(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
         return self.state.get((fleet, vehicle_id))
+
+    async def forget(self, fleet: str, vehicle_id: str, patience_s: float) -> dict[str, int]:
+        return {"live_vehicles": int(self.state.pop((fleet, vehicle_id), None) is not None), "journal_bytes": 17}
 
     async def summary(self, fleet: str) -> dict[str, Any]:
         return {"vehicles": 1, "fleet": fleet, "frames": len(self.frames()), "frames_per_second": float("nan")}
@@ -146,7 +155,8 @@ class StandIn:
     async def status(self) -> dict[str, Any]:
         if self.fail_status:
             raise self.fail_status
-        return {"shards": [{"shard": 0, "unprocessed_bytes": 5, "vehicles": 7}]}
+        refused = "Column values: vehicle_id = 'x'"
+        return {"shards": [{"shard": 0, "unprocessed_bytes": 5, "vehicles": 7, "warehouse_error": refused}]}
 
     async def keys(self, known_version: int) -> tuple[int, list[KeyRecord]] | None:
         self.key_reads += 1

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ray.exceptions import RayActorError
 from serve_stand_in import BOOTSTRAP, StandIn, bearer, check_problem, client
 
-from pipeline.clickhouse.queries import History, Queries
+from pipeline.clickhouse.history import History
+from pipeline.clickhouse.queries import Queries
 from pipeline.errors import JournalError, WarehouseAway, WarehouseError
+from serve import history_routes
 from serve.access import Access
 from serve.fleet_routes import merge
 from serve.moments import moment, span
@@ -66,6 +69,11 @@ GETS = [
     "/v1/vehicles",
     "/v1/vehicles/v1/latest",
     "/v1/vehicles/v1/signals/Speed",
+    "/v1/vehicles/v1/signals?signal=Speed",
+    "/v1/vehicles/v1/trips",
+    "/v1/vehicles/v1/geofences",
+    "/v1/vehicles/v1/export",
+    "/v1/fleet/signals/Speed",
     "/v1/fleet/summary",
     "/v1/anomalies",
     "/v1/ledger",
@@ -95,7 +103,8 @@ def test_latest_turns_nan_into_null(ask: Any) -> None:
 
 
 def test_another_fleets_vehicle_looks_like_none(ask: Any) -> None:
-    for path in ("/v1/vehicles/{}/latest", "/v1/vehicles/{}/signals/Speed", "/v1/vehicles/{}/gaps"):
+    for end in ("latest", "signals/Speed", "signals?signal=Speed", "gaps", "trips", "geofences", "export"):
+        path = "/v1/vehicles/{}/" + end
         foreign = check_problem(ask(path.format("v2")), 404, "not-found")["detail"]
         unknown = check_problem(ask(path.format("vX")), 404, "not-found")["detail"]
         assert foreign.replace("v2", "vX") == unknown
@@ -107,10 +116,10 @@ def test_history_reaches_the_warehouse_with_microseconds(
     asked: list[Any] = []
 
     def history(  # with the parameters of the real one, so that a call it would refuse fails here too
-        _: Queries,
+        _: object,
         fleet: str,
         vehicle_id: str,
-        signals: list[str],
+        signals: tuple[str, ...],
         *,
         start: int,
         end: int,
@@ -118,12 +127,12 @@ def test_history_reaches_the_warehouse_with_microseconds(
         message: str | None = None,
     ) -> History:
         asked.append((fleet, vehicle_id, signals, start, end, step, message))
-        return History("1m", 60_000_000, [])
+        return History("1m", 60_000_000, pa.table({"timestamp": pa.array([], pa.int64())}))
 
-    monkeypatch.setattr(Queries, "signal_history", history)
+    monkeypatch.setattr(history_routes, "stored_history", history)
     answer = ask("/v1/vehicles/v1/signals/Speed?from=2026-01-31T12:00:00Z&to=2026-01-31T14:00:00+01:00&step=60")
     assert answer.status_code == 200
-    assert asked[0] == ("north", "v1", ["Speed"], NOON, NOON + 3_600_000_000, 60_000_000, None)
+    assert asked[0] == ("north", "v1", ("Speed",), NOON, NOON + 3_600_000_000, 60_000_000, None)
     assert (answer.json()["resolution"], answer.json()["step"]) == ("1m", 60)
 
 
@@ -211,7 +220,7 @@ def test_without_clickhouse_anomalies_and_history_are_partial_and_say_so(
         raise WarehouseAway("connection refused")
 
     monkeypatch.setattr(Queries, "anomalies", away)
-    monkeypatch.setattr(Queries, "signal_history", away)
+    monkeypatch.setattr(history_routes, "stored_history", away)
     platform.live_anomalies = [anomaly()]
     answer = ask("/v1/anomalies").json()
     assert len(answer["anomalies"]) == 1
@@ -230,7 +239,7 @@ def test_a_query_clickhouse_refuses_is_502(ask: Any, monkeypatch: pytest.MonkeyP
     def refuse(*_: Any, **__: Any) -> Any:
         raise WarehouseError("Code: 60")
 
-    monkeypatch.setattr(Queries, "signal_history", refuse)
+    monkeypatch.setattr(history_routes, "stored_history", refuse)
     check_problem(ask("/v1/vehicles/v1/signals/Speed"), 502, "warehouse-error")
 
 
@@ -250,11 +259,17 @@ def test_merging_lists_each_identity_once_newest_first(
 
 
 def test_status_is_for_operators_and_names_the_own_ledger(platform: StandIn, ask: Any) -> None:
-    shard = {"shard": 0, "unprocessed_bytes": 5}
+    shard = {"shard": 0, "warehouse_error": "ClickHouse takes nothing at present"}
     answer = ask("/v1/status").json()
     assert (answer["shards"], answer["ledger"]["fleet"], answer["ledger"]["received"]) == ([shard], "north", 0)
     assert answer["dead_letters"] == {"held": 0, "max": 1_000_000, "full": False}
-    assert ask("/v1/status", BOOTSTRAP).json()["shards"] == [shard | {"vehicles": 7}]
+    everything = {
+        "shard": 0,
+        "unprocessed_bytes": 5,
+        "vehicles": 7,
+        "warehouse_error": "Column values: vehicle_id = 'x'",
+    }
+    assert ask("/v1/status", BOOTSTRAP).json()["shards"] == [everything]
     assert ask("/v1/status", platform.key("north", "admin")).status_code == 200
     platform.fail_status = JournalError("No space left on device")
     check_problem(ask("/v1/status"), 503, "overloaded")
@@ -376,11 +391,18 @@ def test_the_description_names_the_whole_contract(ask: Any) -> None:
         "get /v1/vehicles",
         "get /v1/vehicles/{vehicle_id}/latest",
         "get /v1/vehicles/{vehicle_id}/signals/{signal}",
+        "get /v1/vehicles/{vehicle_id}/signals",
+        "get /v1/vehicles/{vehicle_id}/trips",
+        "get /v1/vehicles/{vehicle_id}/geofences",
+        "get /v1/vehicles/{vehicle_id}/export",
+        "get /v1/fleet/signals/{signal}",
         "get /v1/fleet/summary",
+        "get /v1/fleet/positions",
         "get /v1/anomalies",
         "get /v1/ledger",
         "get /v1/ledger/reconciliation",
         "get /v1/vehicles/{vehicle_id}/gaps",
+        "delete /v1/vehicles/{vehicle_id}",
         "get /v1/live",
         "get /v1/status",
         "get /v1/dead-letters",

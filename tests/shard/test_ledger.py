@@ -62,7 +62,7 @@ def test_the_shards_parts_of_a_fleet_add_up() -> None:
     one, two = Ledger(), Ledger()
     one.add({"north": {5: Tally(3, 2, 1), 5 + HOURS_KEPT: Tally(1, 1)}})
     two.add({"north": {5: Tally(3, 3, 0, 0, 3), 6: Tally(dead_lettered=1, received=1)}})
-    more = {"frames_missing": 2, "rollups_waiting": False}
+    more = {"frames_missing": 2, "rollups_waiting": False, "forgetting": False}
     parts = [ledger.by_hour("north", 0, 10_000) | more for ledger in (one, two)]
     parts[1]["rollups_waiting"] = True
     assert merged("north", parts) == {
@@ -77,6 +77,7 @@ def test_the_shards_parts_of_a_fleet_add_up() -> None:
         },
         "complete_from": 0,
         "rollups_waiting": True,
+        "forgetting": False,
     }
 
 

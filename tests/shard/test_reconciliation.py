@@ -137,6 +137,6 @@ def test_only_hours_that_both_sides_still_know_are_compared() -> None:
     forever = KeepSettings(days=None)
     keep = {"signals": forever, "signals_1m": forever, "signals_1h": forever}
     now = 500_000
-    assert comparable_from(now, 0, RetentionSettings(frames=forever, **keep)) == now - HOURS_KEPT + 1
-    assert comparable_from(now, 0, RetentionSettings(frames=KeepSettings(days=3), **keep)) == now - 48
-    assert comparable_from(now, now - 5, RetentionSettings(frames=KeepSettings(days=3), **keep)) == now - 5
+    assert comparable_from(now, 0, RetentionSettings(frames=forever, **keep), "acme") == now - HOURS_KEPT + 1
+    assert comparable_from(now, 0, RetentionSettings(frames=KeepSettings(days=3), **keep), "acme") == now - 48
+    assert comparable_from(now, now - 5, RetentionSettings(frames=KeepSettings(days=3), **keep), "acme") == now - 5

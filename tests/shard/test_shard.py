@@ -36,6 +36,7 @@ def test_frames_values_and_rollups_arrive_once(tmp_path: Path, warehouse: Wareho
         "dead_lettered": 0,
         "stored": total,
         "pending": 0,
+        "forgotten": 0,
     }
     assert one.close()
 
@@ -74,6 +75,7 @@ def test_a_frame_is_accepted_once_across_groups_within_a_group_and_per_fleet(
         "dead_lettered": 0,
         "stored": n + m,
         "pending": 0,
+        "forgotten": 0,
     }
     assert one.ledger.of("other").stored == n
     assert one.close()
