@@ -11,7 +11,7 @@ from pipeline.clickhouse.client import Warehouse
 from pipeline.metrics import Kind
 from pipeline.shard.readings import readings
 
-OF_THE_HTTP_API = {metrics.PARTITION_AWAY, metrics.STREAMS, metrics.HISTORY_CACHE_BYTES}
+OF_THE_HTTP_API = {metrics.PARTITION_AWAY, metrics.STREAMS, metrics.CACHE_BYTES}
 """Gauges that its processes keep."""
 
 
