@@ -4,7 +4,7 @@ PY := .venv/bin/python
 DURATION ?= 0
 MINUTES ?= 10
 SEED ?=
-PURE := $(addprefix tests/,actors anomalies benchmark breaker decode dedup edge frames fuzz gaps journal keys lanes limits ranges simulator windows)
+PURE := $(addprefix tests/,actors anomalies benchmark breaker decode dedup edge frames fuzz gaps haproxy history journal keys lanes limits page ranges simulator windows)
 
 .PHONY: demo test check format bench chaos fuzz clean lock dashboards
 
@@ -22,7 +22,7 @@ check: .venv/ready ## lint, format, types
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-test: check ## everything that must hold; what needs no platform and no ClickHouse on two cores at once
+test: check ## everything that must hold; what starts no platform of its own runs on two cores at once
 	$(PY) -m pytest -n 2 $(PURE)
 	$(PY) -m pytest tests $(addprefix --ignore=,$(PURE))
 
