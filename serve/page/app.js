@@ -25,6 +25,7 @@ const VIEWS = {
   letters: { view: letters, needs: "/v1/dead-letters" },
 };
 
+let opening = null; // AbortController of the key that was given last
 let session = null; // { controller, fleet, api, paths } of the present key
 let shown = null; // AbortController of the view that is open
 
@@ -36,7 +37,7 @@ function takeKeyFromAddress() {
 }
 
 function askForKey(message = "") {
-  session?.controller.abort();
+  opening?.abort();
   shown?.abort();
   session = shown = null;
   sessionStorage.removeItem(KEY);
@@ -49,17 +50,26 @@ function askForKey(message = "") {
 }
 
 async function open(key) {
-  session?.controller.abort();
-  const controller = new AbortController();
+  opening?.abort();
+  const controller = (opening = new AbortController());
   const { signal } = controller;
   const api = new Api(key);
   const fleet = new Fleet(api);
-  session = { controller, api, fleet, paths: await endpoints() };
+  setState("connecting", "");
+  try {
+    // One question first: a wrong key is refused once, and not once by every part of the page.
+    await api.get("/v1/fleet/summary", signal);
+  } catch (error) {
+    if (signal.aborted) return;
+    // Anything else may pass, and the live feed tells of it and tries again.
+    if (error.refused || error.status === 429) return askForKey(error.message);
+  }
+  const paths = await endpoints();
   if (signal.aborted) return;
+  session = { controller, api, fleet, paths };
   sessionStorage.setItem(KEY, key);
   $("login").hidden = true;
   for (const id of ["board", "forget", "nav", "search"]) $(id).hidden = false;
-  setState("connecting", "");
   fleet.addEventListener("state", ({ detail }) => (detail.live ? setState("live", "live") : setState(`reconnecting in ${Math.ceil(detail.wait)} s`, "lost")), { signal });
   announce(fleet, signal);
   fleet.start(signal, (problem) => askForKey(problem.message));
