@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
+from platform_data import GNSS, J1939
 
 from canfleet.child import ChildPlatform
 from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.settings import WarehouseSettings
 from simulator import FLEET_DBC
-
-SHARED = Path(__file__).parents[2].parent / "shared" / "data"
-GNSS = SHARED / "dbc" / "css" / "gnss.dbc"
-J1939 = SHARED / "dbc" / "css" / "CSS-Electronics-SAE-J1939-DEMO.dbc"
 
 
 @pytest.fixture(scope="session")

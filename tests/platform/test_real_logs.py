@@ -10,7 +10,7 @@ import cantools
 import httpx
 import numpy as np
 import pytest
-from conftest import GNSS, J1939, SHARED
+from platform_data import GNSS, J1939, SHARED
 from platform_steps import canfleet, count, eventually
 
 from canfleet.child import ChildPlatform
