@@ -4,7 +4,8 @@ PY := .venv/bin/python
 DURATION ?= 0
 MINUTES ?= 10
 SEED ?=
-PURE := $(addprefix tests/,actors anomalies benchmark breaker decode dedup edge frames fuzz gaps haproxy history journal keys lanes limits page ranges simulator windows)
+SIDE_BY_SIDE := $(addprefix tests/,actors anomalies benchmark breaker clickhouse dead_letters decode dedup edge frames fuzz gaps \
+  grafana haproxy history journal keys lanes limits page ranges serve shard simulator windows)
 
 .PHONY: demo test check format bench chaos fuzz clean lock dashboards
 
@@ -23,8 +24,8 @@ check: .venv/ready ## lint, format, types
 	.venv/bin/mypy
 
 test: check ## everything that must hold; what starts no platform of its own runs on two cores at once
-	$(PY) -m pytest -n 2 $(PURE)
-	$(PY) -m pytest tests $(addprefix --ignore=,$(PURE))
+	$(PY) -m pytest -n 2 --dist loadfile $(SIDE_BY_SIDE)
+	$(PY) -m pytest tests $(addprefix --ignore=,$(SIDE_BY_SIDE))
 
 format: .venv/ready
 	.venv/bin/ruff check --fix .

@@ -10,7 +10,7 @@ from clickhouse_process import HostProcess
 
 from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.dead_letters import DeadLetters, LetterFilter, is_letter_id, received_at_of
-from pipeline.clickhouse.migrate import known_migrations, migrate, pending
+from pipeline.clickhouse.migrate import known_migrations, migrate
 from pipeline.clickhouse.settings import WarehouseSettings
 from pipeline.clickhouse.writer import DEAD_LETTERS, Writer
 from pipeline.errors import WarehouseAway
@@ -168,7 +168,13 @@ def test_lines_sent_twice_in_one_request_are_one_letter(warehouse: Warehouse) ->
 
 def test_a_database_from_before_gives_its_rows_the_same_ids(host: HostProcess, letters: DeadLetters) -> None:
     old = Warehouse.connect(WarehouseSettings(url=host.url, database="db_before_ids", storage_policy="hot_cold"))
-    for migration in pending(old, [migration for migration in known_migrations() if migration.number < 6]):
+    # As version 5 did it: the retention that is applied behind the migrations needs tables that came later.
+    old.command("CREATE DATABASE db_before_ids", database="default")
+    old.command(
+        "CREATE TABLE schema_migrations (number UInt32, name String, checksum String, "
+        "applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = MergeTree ORDER BY number"
+    )
+    for migration in known_migrations()[:5]:
         for statement in migration.statements("hot_cold"):
             old.command(statement)
         applied = {"number": migration.number, "name": migration.name, "sum": migration.checksum}
