@@ -19,13 +19,16 @@ from simulator.latency import LatencyHistogram
 FRAMES: Final = 10
 _CONNECTIONS: Final = 500
 _WARM_S: Final = 3.0
-_SETTLE_S: Final = 3.0
+SETTLE_S: Final = 3.0
 """A platform that has just begun reloads HAProxy once more, which closes connections on which nothing is under way."""
-_TICK_S: Final = 0.002
-_TIMEOUT_S: Final = 120.0
-_ENGINE: Final = 256
+TICK_S: Final = 0.002
+"""How often what is due is sent."""
+TIMEOUT_S: Final = 120.0
+"""How long answers, and rows in ClickHouse, may be late."""
+ENGINE: Final = 256
 """Arbitration id of a message that the simulator's database knows."""
-_HEAD_END: Final = b"\r\n\r\n"
+HEAD_END: Final = b"\r\n\r\n"
+"""What the head of an HTTP/1.1 answer ends with."""
 _LENGTH: Final = b"content-length:"
 
 
@@ -68,7 +71,7 @@ async def _measure(target: Target, requests_per_s: float, vehicles: int, duratio
     meter.stop()
     fleet.close()
     accepted = FRAMES * (warm.acknowledged + answers.acknowledged)
-    await asyncio.to_thread(wait_until, lambda: store.frames() >= accepted and store.rolled_up(), _TIMEOUT_S, 1.0)
+    await asyncio.to_thread(wait_until, lambda: store.frames() >= accepted and store.rolled_up(), TIMEOUT_S, 1.0)
     counts = await asyncio.to_thread(store.counts)
     store.close()
     return {
@@ -105,7 +108,7 @@ class _Fleet:
 
     async def connect(self) -> None:
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(_SETTLE_S)
+        await asyncio.sleep(SETTLE_S)
         for _ in range(_CONNECTIONS):
             _, connection = await loop.create_connection(lambda: _Connection(self), *self._address)
             self._connections.append(connection)
@@ -128,11 +131,11 @@ class _Fleet:
             answers.requests += now_due - due
             due = now_due
             self.dispatch()
-            await asyncio.sleep(_TICK_S)
+            await asyncio.sleep(TICK_S)
         while answers.answered < total:
-            if clock() - began > duration_s + _TIMEOUT_S:
+            if clock() - began > duration_s + TIMEOUT_S:
                 raise CanfleetError(f"{total - answers.answered:,} of {total:,} requests were not answered")
-            await asyncio.sleep(_TICK_S)
+            await asyncio.sleep(TICK_S)
         return clock() - began
 
     def dispatch(self) -> None:
@@ -159,7 +162,7 @@ class _Fleet:
         now = time.time_ns() // 1000
         return b"".join(
             b'{"vehicle_id":"small-%05d","timestamp":%d,"arbitration_id":%d,"data":"%016x","session":1,"sequence":%d}\n'
-            % (vehicle, now + i, _ENGINE, first + i, first + i)
+            % (vehicle, now + i, ENGINE, first + i, first + i)
             for i in range(FRAMES)
         )
 
@@ -186,7 +189,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        head, end, body = self._received.partition(_HEAD_END)
+        head, end, body = self._received.partition(HEAD_END)
         if not end:
             return
         lower = head.lower()

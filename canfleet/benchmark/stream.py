@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from canfleet.benchmark.load import Target
 from canfleet.benchmark.processes import Meter
-from canfleet.benchmark.small import Answers
+from canfleet.benchmark.small import ENGINE, HEAD_END, SETTLE_S, TICK_S, TIMEOUT_S, Answers
 from canfleet.benchmark.vehicles import run_at_once
 from canfleet.benchmark.verify import Store, checks, wait_until
 from pipeline.errors import CanfleetError
 
 _WARM_S: Final = 5.0
-_SETTLE_S: Final = 3.0
-"""As in `canfleet.benchmark.small`."""
-_TICK_S: Final = 0.002
-_TIMEOUT_S: Final = 120.0
 _AT_ONCE: Final = 50
 """Connections opened at one time."""
-_ENGINE: Final = 256
-"""Arbitration id of a message that the simulator's database knows."""
-_HEAD_END: Final = b"\r\n\r\n"
 _TEXT: Final = 0x81
 _PING: Final = 0x89
 _PONG: Final = 0x8A
@@ -44,7 +36,7 @@ def measure_stream(target: Target, vehicles: int, interval_s: float, duration_s:
 async def _measure(target: Target, vehicles: int, interval_s: float, duration_s: float) -> dict[str, Any]:
     store = await asyncio.to_thread(Store, target.clickhouse)
     meter = Meter(target.pid)
-    await asyncio.sleep(_SETTLE_S)
+    await asyncio.sleep(SETTLE_S)
     fleet = _Fleet(target, vehicles, interval_s)
     await fleet.connect()
     alone = run_at_once()
@@ -55,7 +47,7 @@ async def _measure(target: Target, vehicles: int, interval_s: float, duration_s:
     meter.stop()
     fleet.close()
     accepted = warm.acknowledged + answers.acknowledged
-    await asyncio.to_thread(wait_until, lambda: store.frames() >= accepted and store.rolled_up(), _TIMEOUT_S, 1.0)
+    await asyncio.to_thread(wait_until, lambda: store.frames() >= accepted and store.rolled_up(), TIMEOUT_S, 1.0)
     counts = await asyncio.to_thread(store.counts)
     store.close()
     return {
@@ -93,17 +85,14 @@ class _Fleet:
     async def connect(self) -> None:
         """Open all connections, some at a time."""
         for first in range(0, self._vehicles, _AT_ONCE):
-            names = range(first, min(first + _AT_ONCE, self._vehicles))
-            self._connections += await asyncio.gather(*map(self._connected, names))
+            numbers = range(first, min(first + _AT_ONCE, self._vehicles))
+            self._connections += await asyncio.gather(*map(self._connected, numbers))
 
-    def _connected(self, number: int) -> Coroutine[Any, Any, _Connection]:
-        async def connected() -> _Connection:
-            loop = asyncio.get_running_loop()
-            _, connection = await loop.create_connection(lambda: _Connection(self, number), *self._address)
-            await connection.upgrade(self._handshake)
-            return connection
-
-        return connected()
+    async def _connected(self, number: int) -> _Connection:
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(lambda: _Connection(self, number), *self._address)
+        await connection.upgrade(self._handshake)
+        return connection
 
     def close(self) -> None:
         for connection in self._connections:
@@ -127,9 +116,9 @@ class _Fleet:
                 self._number += 1
                 answers.requests += 1
                 sent = number + 1
-            if elapsed > duration_s + _TIMEOUT_S or any(one.broken for one in self._connections):
+            if elapsed > duration_s + TIMEOUT_S or any(one.broken for one in self._connections):
                 raise CanfleetError(f"{total - answers.answered:,} of {total:,} messages were not answered")
-            await asyncio.sleep(_TICK_S)
+            await asyncio.sleep(TICK_S)
         return clock() - began
 
     def answered(self, status: int, latency_s: float) -> None:
@@ -175,7 +164,7 @@ class _Connection(asyncio.Protocol):
         frame = (
             b'{"vehicle_id":"stream-%05d","timestamp":%d,"arbitration_id":%d,"data":"%016x","session":1,"sequence":%d}'
         )
-        body = frame % (self._number, time.time_ns() // 1000, _ENGINE, number, number)
+        body = frame % (self._number, time.time_ns() // 1000, ENGINE, number, number)
         message_id = b"%d" % number
         self._due[message_id] = due
         self._transport.write(_masked(_TEXT, message_id + b"\n" + body))
@@ -183,7 +172,7 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         if self._upgraded is not None and not self._upgraded.done():
-            head, end, rest = bytes(self._received).partition(_HEAD_END)
+            head, end, rest = bytes(self._received).partition(HEAD_END)
             if not end:
                 return
             self._received = bytearray(rest)
