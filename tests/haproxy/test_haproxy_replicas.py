@@ -3,57 +3,31 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
 import socket
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
 import pytest
-from haproxy_process import free_ports, wait_until
+from haproxy_process import wait_until
+from http_face import http_face
 
 pytestmark = pytest.mark.platform
 
-HERE = Path(__file__).parent
-SERVE_TESTS = HERE.parent / "serve"
 KEY = {"X-API-Key": "bootstrap-key-of-the-tests"}
 FRAMES = KEY | {"Content-Type": "application/x-ndjson"}
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[dict[str, Any]]:
-    folder = Path(tempfile.mkdtemp(prefix="cf-"))
-    [port] = free_ports(1)
-    server = {"gateways": 2, "access_log": {"path": str(folder / "access.jsonl")}}
-    path = os.pathsep.join([str(HERE.parents[1]), str(SERVE_TESTS)])
-    process = subprocess.Popen(
-        [sys.executable, str(SERVE_TESTS / "serve_platform_app.py"), str(port), str(folder), json.dumps(server)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": path, "RAY_TMPDIR": str(folder)},
-        cwd=folder,
-    )
-    assert process.stdin
-    assert process.stdout
-    try:
-        line = next((line for line in process.stdout if line.startswith(b"{")), None)
-        assert line, "the HTTP face did not come up"
-        yield json.loads(line) | {"pid": process.pid, "log": folder / "access.jsonl"}
-    finally:
-        process.stdin.close()
-        process.stdout.close()
-        process.wait(60)
-        shutil.rmtree(folder, ignore_errors=True)
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    log = tmp_path_factory.mktemp("log") / "access.jsonl"
+    with http_face(gateways=2, access_log={"path": str(log)}) as face:
+        yield face | {"log": log}
 
 
 def replicas(running: dict[str, Any], name: str) -> list[psutil.Process]:

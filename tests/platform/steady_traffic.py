@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
+from sending_thread import SendingThread
 
 _BATCH = 20
 _PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 1.0
 
 
-class SteadyTraffic:
+class SteadyTraffic(SendingThread):
     """Ten requests a second from a thread of its own, each sent again until it is acknowledged.
 
     Attributes:
@@ -28,9 +27,7 @@ class SteadyTraffic:
     vehicle = "steady-1"
 
     def __init__(self, url: str, key: str) -> None:
-        self._client = httpx.Client(base_url=url, headers={"X-API-Key": key}, timeout=20)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        super().__init__(url, key, timeout_s=20)
         self.acknowledged = 0
         self.forget()
 
@@ -42,21 +39,6 @@ class SteadyTraffic:
     @property
     def frames(self) -> int:
         return self.acknowledged * _BATCH
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.finish()
-        self._client.close()
-
-    def finish(self) -> None:
-        """Stop; a request that was not acknowledged yet is given up."""
-        self._stop.set()
-        self._thread.join()
 
     def wait_for(self, requests: int, timeout_s: float = 90.0) -> None:
         """Return when so many more requests have been acknowledged."""

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 import pyarrow as pa
 import pytest
 import yaml
 from platform_steps import canfleet, eventually
+from sending_thread import SendingThread
 
 from canfleet.child import ChildPlatform
 from pipeline.clickhouse.client import Warehouse
@@ -39,7 +38,7 @@ class Answer:
     seconds: float
 
 
-class Talker:
+class Talker(SendingThread):
     """Sends one frame after the other of one vehicle, each once and whatever the answer.
 
     Attributes:
@@ -49,25 +48,8 @@ class Talker:
     def __init__(self, url: str, key: str, vehicle: str, pause_s: float = 0.02) -> None:
         self.vehicle = vehicle
         self.answers: list[Answer] = []
-        self._client = httpx.Client(base_url=url, headers={"X-API-Key": key}, timeout=60)
+        super().__init__(url, key, timeout_s=60)
         self._pause_s = pause_s
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.finish()
-        self._client.close()
-
-    def finish(self) -> None:
-        """Send no more."""
-        self._stop.set()
-        self._thread.join()
 
     def next(self, n: int, status: int | None = None, timeout_s: float = 90) -> list[Answer]:
         """Wait for `n` answers more, of that status if one is given; all that came meanwhile."""

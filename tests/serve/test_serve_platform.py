@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import resource
-import shutil
-import socket
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,38 +12,16 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from http_face import http_face
 from serve_stand_in import BOOTSTRAP, bearer, check_problem
 
 pytestmark = pytest.mark.platform
 
-HERE = Path(__file__).parent
-
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[dict[str, Any]]:
-    folder = Path(tempfile.mkdtemp(prefix="cf-"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    path = os.pathsep.join([str(HERE.parents[1]), str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
-    process = subprocess.Popen(
-        [sys.executable, str(HERE / "serve_platform_app.py"), str(port), str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": path, "RAY_TMPDIR": str(folder)},
-        cwd=folder,
-    )
-    assert process.stdin
-    assert process.stdout
-    try:
-        line = next((line for line in process.stdout if line.startswith(b"{")), None)
-        assert line, "the HTTP face did not come up"
-        yield json.loads(line)
-    finally:
-        process.stdin.close()
-        process.stdout.close()
-        process.wait(60)
-        shutil.rmtree(folder, ignore_errors=True)
+    with http_face() as face:
+        yield face
 
 
 @pytest.fixture
