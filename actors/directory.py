@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from actors.layout import Layout, fixed_layout
+from actors.partition_actors import PartitionActors
+from actors.placement import Placement, place, placed
+from actors.rebalancer import Rebalancer
 from pipeline.config import CanfleetConfig
 from pipeline.keys.record import IssuedKey, KeyRecord, Scope
 from pipeline.keys.store import KeyStore
@@ -14,10 +20,14 @@ from pipeline.limits.shares import Shares
 from pipeline.privacy.key_file import secret_of
 
 _WRITE_USES_S: Final = 60.0
+_log: Final = logging.getLogger("canfleet.actors")
 
 
 class DirectoryActor:
-    """A Ray shell around the layout, the key store and the shares of rate limits."""
+    """A Ray shell around layout and placement, the key store and the shares of rate limits.
+
+    A thread of its own looks after the placement, since moves take their time.
+    """
 
     def __init__(self, config: CanfleetConfig, bootstrap_key: str | None) -> None:
         """Open the key store in the data directory."""
@@ -30,6 +40,27 @@ class DirectoryActor:
         self._shares = Shares()
         if bootstrap_key:
             self._keys.bootstrap(bootstrap_key)
+        self._rebalancer = Rebalancer(
+            placed(config.data_dir), config.scaling, PartitionActors(config), partial(place, config.data_dir)
+        )
+        threading.Thread(target=self._keep_balanced, name="rebalancer", daemon=True).start()
+
+    def _keep_balanced(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(self._config.scaling.look_every_s):
+            try:
+                self._rebalancer.look()
+            except Exception:  # noqa: BLE001 nobody else would see it; the next look begins from what is true then
+                _log.exception("the placement of shards could not be looked after")
+
+    def placement(self, known_version: int) -> Placement | None:
+        """Which actor holds which shard; None when `known_version` is current."""
+        current = self._rebalancer.placement
+        return None if current.version == known_version else current
+
+    def request_move(self, shard: int, actor: int) -> None:
+        """Have a shard moved to another actor soon: see `Rebalancer.request`."""
+        self._rebalancer.request(shard, actor)
 
     def describe(self) -> tuple[CanfleetConfig, Layout]:
         """The configuration and the layout."""

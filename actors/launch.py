@@ -12,27 +12,12 @@ from actors import names
 from actors.clickhouse_host import actor as clickhouse
 from actors.directory import DirectoryActor
 from actors.layout import fixed_layout
-from actors.partition import PartitionActor
+from actors.partition_actors import SERVICE, start_partition_actor
+from actors.placement import place_at_start
 from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.migrate import migrate
 from pipeline.config import CanfleetConfig
 from pipeline.errors import CanfleetError
-
-# A call that was on its way when an actor died fails, and the client of the platform sends it again: Ray must not
-# hold requests for the seconds that a restart takes. Every request calls an actor, which is a task to Ray, and the GCS
-# would remember a million of them: it would grow by 2 MiB a minute for hours.
-_SERVICE: Final[dict[str, Any]] = {
-    "num_cpus": 0,
-    "max_restarts": -1,
-    "max_task_retries": 0,
-    "enable_task_events": False,
-    "lifetime": "detached",
-    "get_if_exists": True,
-    "namespace": names.NAMESPACE,
-}
-
-_CALLS: Final = 10_000
-"""Calls a partition actor has under way at most: so many that its queue, bounded in bytes, decides whom it refuses."""
 
 
 class Actors:
@@ -47,20 +32,18 @@ class Actors:
         Actors that run already are found, not started again.
 
         Raises:
-            ConfigError: the data directory belongs to another layout.
+            ConfigError: the data directory belongs to another layout, or its placement is damaged.
         """
         layout = fixed_layout(config)
+        self._placement = place_at_start(config.data_dir, layout.shards, *config.scaling.bounds(layout.shards))
         self._clickhouse = None if config.clickhouse.url else _start_clickhouse(config)
         self.config: Final = config if config.clickhouse.url else _with_embedded_clickhouse(config)
         self._directory = (
-            ray.remote(DirectoryActor).options(name=names.DIRECTORY, **_SERVICE).remote(self.config, bootstrap_key)
+            ray.remote(DirectoryActor)
+            .options(name=names.DIRECTORY, num_cpus=0, **SERVICE)
+            .remote(self.config, bootstrap_key)
         )
-        self._shards = [
-            ray.remote(PartitionActor)
-            .options(name=names.partition_actor(number), max_concurrency=_CALLS, **_SERVICE)
-            .remote(number, self.config)
-            for number in range(layout.shards)
-        ]
+        self._partitions = [start_partition_actor(number, self.config) for number in range(self._placement.actors)]
 
     def prepare_clickhouse(self) -> None:
         """Wait until ClickHouse answers, and bring its schema up to date. Shards store nothing before.
@@ -85,9 +68,9 @@ class Actors:
         """
         _wait_for([self._directory.describe.remote()])
         faults = []
-        for shard in self._shards:
+        for shard, actor in enumerate(self._placement.actor_of):
             try:
-                _wait_for([shard.status.remote()])
+                _wait_for([self._partitions[actor].status.remote(shard)])
             except CanfleetError as error:
                 faults.append(str(error))
         return faults

@@ -1,206 +1,178 @@
-"""The partition actor: a Ray shell around one shard, which groups what comes in while a commit is under way."""
+"""The partition actor: a Ray shell around the shards it holds, which come and go while it runs."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 import sys
-import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, Final, TypeVar
 
-from actors.group_commit import GroupCommit
-from actors.metrics import Metrics
+from actors.held_shard import HeldShard
+from actors.metrics import Metrics, Reading
+from actors.placement import placed
 from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.migrate import require_migrated
 from pipeline.config import CanfleetConfig
-from pipeline.decode.catalogue import Catalogue
 from pipeline.decode.databases import load_catalogue
 from pipeline.descriptors import reserve_descriptors
-from pipeline.errors import JournalError, Overloaded
-from pipeline.heap import freeze_heap
+from pipeline.errors import PartitionMoved
 from pipeline.lanes.lane import Lane
 from pipeline.metrics import INSERT_SECONDS
 from pipeline.shard import account_answers
-from pipeline.shard.commit import Receipt
 from pipeline.shard.readings import readings
 from pipeline.shard.shard import Shard
+from pipeline.shard.warm import warm
 
 _T = TypeVar("_T")
 _SWITCH_S: Final = 0.0005
 """How long a thread may hold the interpreter while another waits for it; Python's 5 ms, several times in one commit,
 would be most of an acknowledgement."""
-_NEWEST: Final = (1 << 63) - 1
-_OPEN_AGAIN_S: Final = 5.0
-_FORGET_AGAIN_S: Final = 10.0
-
-log = logging.getLogger(__name__)
+_MOVED_AGAIN_S: Final = 1.0
 
 
 class PartitionActor:
-    """Holds one shard. An async actor: the commit runs in one thread, answers in others, and neither blocks `submit`.
+    """Holds the shards that the placement gives it: an async actor, each of whose methods names a shard first.
 
-    Ray restarts it after a crash, and the shard then recovers from its journal.
+    Ray restarts it after a crash, and its shards then recover from their journals.
     """
 
     def __init__(self, number: int, config: CanfleetConfig) -> None:
-        """Open the shard and start its loops; ready when this returns, unless the shard's journal cannot be used."""
+        """Open the shards that are placed on actor `number`; ready on return, save those whose journal is not."""
         sys.setswitchinterval(_SWITCH_S)
         reserve_descriptors()
         self._config = config
-        self._number = number
-        self._opened: Shard | None = None
-        self._fault = ""
+        self._catalogue = load_catalogue(config.profiles())
         self._metrics = Metrics()
-        self._commits = GroupCommit(self._admit, self._commit, config.shard.max_queued_bytes)
         self._answers = ThreadPoolExecutor(2, "answer")
-        self._waiters: set[asyncio.Future[None]] = set()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._open(load_catalogue(config.profiles()))
+        self._openers = ThreadPoolExecutor(2, "open")
+        self._held: dict[int, HeldShard] = {}
+        self._opening: dict[int, asyncio.Future[HeldShard]] = {}
+        for shard in placed(config.data_dir).shards_of(number):
+            self._held[shard] = self._open(shard)
+        if not self._held:
+            warm(config, self._catalogue)
+        self._metrics.keep_up(self._readings, f"actor-{number}-metrics")
 
-    @property
-    def _shard(self) -> Shard:
-        if self._opened is None:
-            raise Overloaded(self._fault, _OPEN_AGAIN_S)
-        return self._opened
+    def _open(self, shard: int) -> HeldShard:
+        warehouse = Warehouse(self._config.clickhouse, require_migrated)
+        warehouse.on_insert = lambda table, seconds: self._metrics.observe(INSERT_SECONDS, (str(shard), table), seconds)
+        return HeldShard(shard, self._config, self._catalogue, warehouse, self._answers)
 
-    def _open(self, catalogue: Catalogue) -> None:
-        """Open the shard; again and again where its journal is in use, damaged, or on a failing disk.
+    def _readings(self) -> Iterator[Reading]:
+        for held in list(self._held.values()):
+            if held.opened is not None:
+                yield from readings(held.opened)
 
-        Ray would give an actor up whose constructor raises. This one says what is wrong to whoever asks.
-        """
-        warehouse, label = Warehouse(self._config.clickhouse, require_migrated), str(self._number)
-        warehouse.on_insert = lambda table, seconds: self._metrics.observe(INSERT_SECONDS, (label, table), seconds)
-        try:
-            shard = Shard(self._number, self._config, catalogue, warehouse)
-        except JournalError as error:
-            if str(error) != self._fault:
-                self._fault = str(error)
-                log.critical("%s", error)
-            again = threading.Timer(_OPEN_AGAIN_S, self._open_or_end, (catalogue,))
-            again.daemon = True
-            again.start()
-            return
-        shard.on_anomaly = self._announce
-        freeze_heap()
-        shard.start()
-        self._opened = shard
-        self._metrics.keep_up(partial(readings, shard), f"{shard.name}-metrics")
+    def _of(self, shard: int) -> HeldShard:
+        held = self._held.get(shard)
+        if held is None:
+            raise PartitionMoved(f"shard {shard} is not held here", _MOVED_AGAIN_S)
+        return held
 
-    def _admit(self, lane: Lane) -> None:
-        self._shard.admission.check(lane)
-
-    def _open_or_end(self, catalogue: Catalogue) -> None:
-        """`_open` in a thread, where nobody would see it fail: Ray sees the process end, and starts another."""
-        try:
-            self._open(catalogue)
-        except Exception as error:
-            log.critical("ending the process: shard %d cannot be opened", self._number, exc_info=error)
-            os._exit(70)
-
-    def _commit(self, submissions: Sequence[bytes]) -> list[Receipt]:
-        return self._shard.commit(submissions)
+    async def _ask(self, shard: int, function: Callable[[Shard], _T]) -> _T:
+        return await self._of(shard).answer(function)
 
     async def ping(self) -> None:
         """A sign of life, from the event loop alone: neither a slow disk nor a long query delays it."""
 
-    async def submit(self, submission: bytes, lane: Lane) -> tuple[int, int, int, bytes]:
-        """Make a submission durable; the fields of its `Receipt`. Raises as `GroupCommit.submit` does."""
-        receipt = await self._commits.submit(submission, lane)
-        return receipt.accepted, receipt.duplicates, receipt.dead_lettered, receipt.duplicate_rows
+    # -- which shards -------------------------------------------------------------------------------------------
 
-    async def latest(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
-        """Latest value of every signal of a vehicle."""
-        return await self._answer(self._shard.latest, fleet, vehicle_id)
-
-    async def vehicles(self, fleet: str) -> list[dict[str, Any]]:
-        """The fleet's vehicles of this shard."""
-        return await self._answer(self._shard.vehicle_list, fleet)
-
-    async def positions(self, fleet: str) -> dict[str, Any]:
-        """Where the fleet's vehicles of this shard are, in columns."""
-        return await self._answer(self._shard.positions, fleet)
-
-    async def summary(self, fleet: str) -> dict[str, Any]:
-        """This shard's part of the fleet in numbers."""
-        return await self._answer(self._shard.summary, fleet)
-
-    async def unstored_dead_letters(self, fleet: str) -> int:
-        """The fleet's dead letters that ClickHouse lacks."""
-        return await self._answer(self._shard.unstored_dead_letters, fleet)
-
-    async def ledger(self, fleet: str, start: int, end: int) -> dict[str, Any]:
-        """This shard's part of the fleet's ledger, by hour."""
-        return await self._answer(account_answers.ledger_by_hour, self._shard, fleet, start, end)
-
-    async def gaps(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
-        """Frames that never came, by session of a vehicle."""
-        return await self._answer(account_answers.gaps_of, self._shard, fleet, vehicle_id)
-
-    async def anomalies(
-        self, fleet: str, vehicle_id: str | None, kind: str | None, start: int | None, end: int | None, limit: int
-    ) -> list[dict[str, Any]]:
-        """Live anomalies."""
-        return await self._answer(self._shard.anomalies, fleet, vehicle_id, kind, start, end, limit)
-
-    async def events(self, cursor: int, timeout_s: float) -> tuple[int, list[dict[str, Any]]]:
-        """Wait until anomalies change after `cursor`, at most `timeout_s`; a negative cursor asks for the newest."""
-        self._loop = asyncio.get_running_loop()
-        if cursor < 0:
-            newest, _ = await self._answer(self._shard.anomalies_since, _NEWEST)
-            return newest, []
-        # Registered before looking: what changes after the look wakes it.
-        woken = self._loop.create_future()
-        self._waiters.add(woken)
+    async def hold(self, shard: int) -> None:
+        """Take a shard over, from wherever it was; its own once this returns. Nothing where it is held already."""
+        if shard in self._held:
+            return
+        if shard not in self._opening:
+            opening = asyncio.get_running_loop().run_in_executor(self._openers, self._open, shard)
+            self._opening[shard] = opening
         try:
-            newest, changed = await self._answer(self._shard.anomalies_since, cursor)
-            if not changed:
-                await asyncio.wait_for(woken, timeout_s)
-                newest, changed = await self._answer(self._shard.anomalies_since, cursor)
-        except TimeoutError:
-            pass
+            self._held[shard] = await asyncio.shield(self._opening[shard])
         finally:
-            self._waiters.discard(woken)
-        return newest, changed
+            self._opening.pop(shard, None)
 
-    async def forget(self, fleet: str, vehicle_id: str, patience_s: float, letters_only: bool) -> dict[str, int]:
-        """Forget a vehicle; what was removed, by place: see `Shard.forget`.
+    async def release(self, shard: int) -> None:
+        """Give a shard up, so that another actor can hold it; what is under way is answered first.
 
         Raises:
-            Overloaded: it is decided, and not done within `patience_s`; the shard goes on with it by itself.
-            JournalError: the disk refused, and nothing changed.
+            PartitionMoved: it is not held here.
         """
-        begun = await self._commits.between(partial(self._shard.forget, fleet, vehicle_id, letters_only=letters_only))
-        try:
-            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(begun.done)), patience_s)
-        except TimeoutError as error:
-            why = self._shard.store_error or "much waits to be stored or deleted"
-            message = f"shard {self._number} is still forgetting the vehicle, and goes on by itself: {why}"
-            raise Overloaded(message, _FORGET_AGAIN_S) from error
+        held = self._of(shard)
+        await held.prepare()
+        if self._held.pop(shard, None) is held:
+            await held.hand_over()
 
-    async def status(self) -> dict[str, Any]:
+    async def load(self) -> tuple[dict[int, float], float]:
+        """Frames per second by shard, and the processor seconds this process has used so far."""
+        rates = {
+            shard: held.opened.frames_per_second() for shard, held in self._held.items() if held.opened is not None
+        }
+        return {shard: rates.get(shard, 0.0) for shard in self._held}, time.process_time()
+
+    # -- intake -------------------------------------------------------------------------------------------------
+
+    async def submit(self, shard: int, submission: bytes, lane: Lane) -> tuple[int, int, int, bytes]:
+        """Make a submission durable; the fields of its `Receipt`. Raises as `GroupCommit.submit` does."""
+        receipt = await self._of(shard).submit(submission, lane)
+        return receipt.accepted, receipt.duplicates, receipt.dead_lettered, receipt.duplicate_rows
+
+    async def forget(
+        self, shard: int, fleet: str, vehicle_id: str, patience_s: float, letters_only: bool
+    ) -> dict[str, int]:
+        """Forget a vehicle; what was removed, by place: see `HeldShard.forget`."""
+        return await self._of(shard).forget(fleet, vehicle_id, patience_s, letters_only)
+
+    # -- answers ------------------------------------------------------------------------------------------------
+
+    async def latest(self, shard: int, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
+        """Latest value of every signal of a vehicle."""
+        return await self._ask(shard, lambda held: held.latest(fleet, vehicle_id))
+
+    async def vehicles(self, shard: int, fleet: str) -> list[dict[str, Any]]:
+        """The fleet's vehicles of this shard."""
+        return await self._ask(shard, lambda held: held.vehicle_list(fleet))
+
+    async def positions(self, shard: int, fleet: str) -> dict[str, Any]:
+        """Where the fleet's vehicles of this shard are, in columns."""
+        return await self._ask(shard, lambda held: held.positions(fleet))
+
+    async def summary(self, shard: int, fleet: str) -> dict[str, Any]:
+        """This shard's part of the fleet in numbers."""
+        return await self._ask(shard, lambda held: held.summary(fleet))
+
+    async def unstored_dead_letters(self, shard: int, fleet: str) -> int:
+        """The fleet's dead letters that ClickHouse lacks."""
+        return await self._ask(shard, lambda held: held.unstored_dead_letters(fleet))
+
+    async def ledger(self, shard: int, fleet: str, start: int, end: int) -> dict[str, Any]:
+        """This shard's part of the fleet's ledger, by hour."""
+        return await self._ask(shard, lambda held: account_answers.ledger_by_hour(held, fleet, start, end))
+
+    async def gaps(self, shard: int, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
+        """Frames that never came, by session of a vehicle."""
+        return await self._ask(shard, lambda held: account_answers.gaps_of(held, fleet, vehicle_id))
+
+    async def anomalies(
+        self,
+        shard: int,
+        fleet: str,
+        vehicle_id: str | None,
+        kind: str | None,
+        start: int | None,
+        end: int | None,
+        limit: int,
+    ) -> list[dict[str, Any]]:
+        """Live anomalies."""
+        return await self._ask(shard, lambda held: held.anomalies(fleet, vehicle_id, kind, start, end, limit))
+
+    async def events(self, shard: int, cursor: int, timeout_s: float) -> tuple[int, list[dict[str, Any]]]:
+        """Wait until anomalies change: see `HeldShard.events`."""
+        return await self._of(shard).events(cursor, timeout_s)
+
+    async def status(self, shard: int) -> dict[str, Any]:
         """How the shard is, whether it is draining, and the process that holds it."""
-        return await self._answer(self._shard.status) | {"draining": self._commits.draining, "pid": os.getpid()}
+        return await self._of(shard).status()
 
-    async def drain(self, timeout_s: float) -> bool:
+    async def drain(self, shard: int, timeout_s: float) -> bool:
         """Refuse new work, finish what is in flight, checkpoint; whether everything reached ClickHouse."""
-        await self._commits.drain()
-        if self._opened is None:
-            return False
-        return await self._answer(lambda: self._shard.close(timeout_s=timeout_s))
-
-    async def _answer(self, function: Callable[..., _T], *arguments: Any) -> _T:  # noqa: ANN401
-        return await asyncio.get_running_loop().run_in_executor(self._answers, function, *arguments)
-
-    def _announce(self) -> None:
-        """From the processing thread: wake who waits for anomalies."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._wake)
-
-    def _wake(self) -> None:
-        for woken in self._waiters:
-            if not woken.done():
-                woken.set_result(None)
+        return await self._of(shard).drain(timeout_s)

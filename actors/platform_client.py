@@ -16,11 +16,13 @@ from ray.exceptions import RayError, RayTaskError
 from actors import names
 from actors.layout import Layout
 from actors.metrics import Metrics, Reading
-from actors.partition_handle import CALL_TIMEOUT_S, PartitionHandle, SubmitResult
+from actors.partition_handle import CALL_TIMEOUT_S
+from actors.placed_shards import PlacedShards, SubmitResult
+from actors.placement import Placement
 from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.dead_letters import DeadLetters
 from pipeline.config import CanfleetConfig
-from pipeline.errors import CanfleetError, Overloaded, PartitionAway, WarehouseError
+from pipeline.errors import CanfleetError, Overloaded, PartitionAway, PartitionMoved, WarehouseError
 from pipeline.keys.record import IssuedKey, KeyRecord, Scope
 from pipeline.lanes.lane import Lane, allowance
 from pipeline.metrics import PARTITION_AWAY
@@ -45,9 +47,16 @@ class PlatformClient:
     partition actor has a `Line` of its own, so that one that is away is found out soon, and keeps nobody waiting after.
     """
 
-    def __init__(self, directory: Any, config: CanfleetConfig, layout: Layout, actors: Sequence[Any]) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        directory: Any,  # noqa: ANN401 an actor's handle
+        config: CanfleetConfig,
+        layout: Layout,
+        placement: Placement,
+        actors: Sequence[Any],
+    ) -> None:
         self._directory = directory
-        self._shards = [PartitionHandle(number, actor) for number, actor in enumerate(actors)]
+        self._shards = PlacedShards(placement, list(actors), _partition_actor, self._placement)
         self._asked: dict[int, asyncio.Future[tuple[int, list[dict[str, Any]]]]] = {}
         self.config: Final = config
         self.layout: Final = layout
@@ -67,19 +76,23 @@ class PlatformClient:
         """
         directory = ray.get_actor(names.DIRECTORY, namespace=names.NAMESPACE)
         config, layout = await directory.describe.remote()
-        partitions = [
-            ray.get_actor(names.partition_actor(number), namespace=names.NAMESPACE) for number in range(layout.shards)
-        ]
-        client = cls(directory, config, layout, partitions)
+        placement = await directory.placement.remote(-1)
+        actors = [await _partition_actor(number) for number in range(placement.actors)]
+        client = cls(directory, config, layout, placement, actors)
         client.pseudonyms = Pseudonyms(config.privacy.pseudonymise, await directory.secret.remote())
         # In Serve's replicas; `canfleet up` itself, which connects to drain, is about to leave Ray.
         if ray.get_runtime_context().get_actor_id() is not None:
             Metrics().keep_up(client.readings, "partition-lines")
+            client._shards.follow()
         return client
 
     def readings(self) -> list[Reading]:
         """Which partition actors are away as seen from here; for any thread."""
-        return [(PARTITION_AWAY, (str(number),), float(shard.line.away)) for number, shard in enumerate(self._shards)]
+        return [(PARTITION_AWAY, (str(number),), float(self._shards.away(number))) for number in self._numbers]
+
+    @property
+    def _numbers(self) -> range:
+        return range(len(self._shards))
 
     # -- intake -------------------------------------------------------------------------------------------------
 
@@ -91,7 +104,7 @@ class PlatformClient:
         """
         bound = allowance(lane, self.config.shard.max_in_flight_bytes)
         for shard in shards:
-            self._shards[shard].admit(bound)
+            self._shards.admit(shard, bound)
 
     def submit(self, shard: int, submission: bytes, lane: Lane) -> Coroutine[None, None, SubmitResult]:
         """Make one submission durable in one shard. It counts as in flight from the call on; await what comes back.
@@ -101,7 +114,7 @@ class PlatformClient:
             Overloaded: its queue is full; likewise.
             JournalError: its disk refused.
         """
-        return self._shards[shard].submit(submission, lane)
+        return self._shards.submit(shard, submission, lane)
 
     async def dead_letters(self, fleet: str) -> tuple[int | None, int]:
         """The fleet's dead letters in ClickHouse, None while it does not say, and those journaled that it lacks.
@@ -145,7 +158,7 @@ class PlatformClient:
 
     async def latest(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
         """Latest value and window of every signal of a vehicle."""
-        state: dict[str, Any] | None = await self._shard_of(fleet, vehicle_id).ask("latest", fleet, vehicle_id)
+        state: dict[str, Any] | None = await self._ask_for("latest", fleet, vehicle_id)
         return state
 
     async def summary(self, fleet: str) -> dict[str, Any]:
@@ -176,7 +189,7 @@ class PlatformClient:
 
     async def gaps(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
         """Frames that never came, by session of a vehicle."""
-        found: dict[str, Any] | None = await self._shard_of(fleet, vehicle_id).ask("gaps", fleet, vehicle_id)
+        found: dict[str, Any] | None = await self._ask_for("gaps", fleet, vehicle_id)
         return found
 
     async def forget(self, fleet: str, vehicle_id: str, patience_s: float) -> dict[str, int]:
@@ -190,9 +203,10 @@ class PlatformClient:
         clock = asyncio.get_running_loop().time
         until = clock() + patience_s
         # One after the other: two at a time would both count a dead letter that both see.
-        for shard in self._shards:
+        for shard in self._numbers:
             left_s = max(0.0, until - clock())
-            part = await shard.ask("forget", fleet, vehicle_id, left_s, shard is not owner, patient_s=left_s)
+            arguments = fleet, vehicle_id, left_s, shard != owner
+            part = await self._shards.ask(shard, "forget", *arguments, patient_s=left_s)
             removed = _added(removed, part)
         return removed
 
@@ -205,20 +219,21 @@ class PlatformClient:
         Raises:
             PartitionAway: all of them are.
         """
-        here = [number for number, shard in enumerate(self._shards) if not shard.line.away]
+        here = [number for number in self._numbers if not self._shards.away(number)]
         for number in here:
             if number not in self._asked:
-                asking = self._shards[number].ask("events", cursors.get(number, -1), timeout_s, patient_s=timeout_s)
+                cursor = cursors.get(number, -1)
+                asking = self._shards.ask(number, "events", cursor, timeout_s, patient_s=timeout_s)
                 self._asked[number] = asyncio.ensure_future(asking)
         if not self._asked:
-            self._shards[0].line.check()
+            self._shards.check(0)
         patience_s = None if len(here) == len(self._shards) else _POLL_WHILE_AWAY_S
         await asyncio.wait(self._asked.values(), timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
         moved, events = dict(cursors), []
         for number, asked in list(self._asked.items()):
             if asked.done():
                 del self._asked[number]
-                if not isinstance(asked.exception(), PartitionAway):
+                if not isinstance(asked.exception(), PartitionAway | PartitionMoved):
                     moved[number], changed = asked.result()
                     events += changed
         return moved, events
@@ -228,12 +243,14 @@ class PlatformClient:
         shards = []
         for number, answer in enumerate(await self._all_or_error("status", timeout_s=_READY_TIMEOUT_S)):
             known = {"shard": number, "error": str(answer)} if isinstance(answer, BaseException) else answer
-            shards.append(known | {"breaker": str(self._shards[number].line.state)})
+            shards.append(
+                known | {"actor": self._shards.actor_of(number), "breaker": str(self._shards.breaker(number))}
+            )
         return {"partitions": self.layout.partitions, "shards": shards}
 
     async def drain(self, timeout_s: float) -> bool:
         """Let every shard finish; whether everything reached ClickHouse, which a shard that is away prevents."""
-        asked = (shard.ask("drain", timeout_s, patient_s=timeout_s) for shard in self._shards)
+        asked = (self._shards.ask(number, "drain", timeout_s, patient_s=timeout_s) for number in self._numbers)
         drained = await asyncio.gather(*asked, return_exceptions=True)
         for answer in drained:
             if isinstance(answer, CanfleetError):
@@ -280,15 +297,27 @@ class PlatformClient:
     # -- inside -------------------------------------------------------------------------------------------------
 
     async def _all(self, method: str, *arguments: Any) -> list[Any]:  # noqa: ANN401
-        return await asyncio.gather(*(shard.ask(method, *arguments) for shard in self._shards))
+        return await asyncio.gather(*(self._shards.ask(number, method, *arguments) for number in self._numbers))
 
     async def _all_or_error(self, method: str, *, timeout_s: float) -> list[Any]:
-        asked = (shard.ask(method, timeout_s=timeout_s) for shard in self._shards)
+        asked = (self._shards.ask(number, method, timeout_s=timeout_s) for number in self._numbers)
         return await asyncio.gather(*asked, return_exceptions=True)
 
-    def _shard_of(self, fleet: str, vehicle_id: str) -> PartitionHandle:
+    def _shard_of(self, fleet: str, vehicle_id: str) -> int:
         [partition] = partition_of(fleet, pa.array([vehicle_id]), self.layout.partitions)
-        return self._shards[self.layout.shard_of[partition]]
+        return int(self.layout.shard_of[partition])
+
+    async def _ask_for(self, method: str, fleet: str, vehicle_id: str) -> Any:  # noqa: ANN401
+        return await self._shards.ask(self._shard_of(fleet, vehicle_id), method, fleet, vehicle_id)
+
+    async def _placement(self, known_version: int) -> Placement | None:
+        return await _answer("directory", self._directory.placement.remote(known_version))
+
+
+async def _partition_actor(number: int) -> Any:  # noqa: ANN401 an actor's handle
+    """Raises ValueError where there is none."""
+    name = names.partition_actor(number)
+    return await asyncio.to_thread(ray.get_actor, name, namespace=names.NAMESPACE)
 
 
 async def _answer(who: str, call: Awaitable[_T]) -> _T:

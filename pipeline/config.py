@@ -20,6 +20,7 @@ from pipeline.journal.settings import JournalSettings
 from pipeline.lanes.settings import LaneSettings
 from pipeline.limits.settings import RateLimitSettings
 from pipeline.privacy.settings import PrivacySettings
+from pipeline.scaling import ScalingSettings
 from pipeline.windows.settings import WindowSettings
 
 
@@ -64,6 +65,8 @@ class RaySettings(_Section):
 
     address: str | None = None
     """A running cluster's address, or `auto`; without it a local Ray is started and stopped with the platform."""
+    nodes: int = Field(default=1, ge=1)
+    """On a cluster: so many nodes must have joined before a new platform is spread over them; two minutes at most."""
     dashboard_port: int = 8265
 
 
@@ -73,7 +76,8 @@ class ShardSettings(_Section):
     partitions: int = Field(default=16, ge=1, le=65536)
     """Logical partitions, fixed when a data directory is created."""
     shards: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 1) // 2), ge=1)
-    """Partition actors: each holds partitions / shards partitions and one journal. Fixed like the partitions."""
+    """Journals: each holds partitions / shards partitions, and is what moves from one partition actor to another. Fixed
+    like the partitions; how many actors hold them: `scaling`."""
     max_in_flight_bytes: int = 1 << 20
     """Submissions on their way from one gateway to one shard and not yet answered; beyond it, requests get 503. Of
     5,000 frames about 90 KB are sent: it is enough for half a million frames per second at 100 ms."""
@@ -120,6 +124,7 @@ class CanfleetConfig(_Section):
     """Signal databases for every vehicle whose model names none."""
     models: dict[str, ModelSettings] = Field(default_factory=dict)
     shard: ShardSettings = Field(default_factory=ShardSettings)
+    scaling: ScalingSettings = ScalingSettings()
     journal: JournalSettings = JournalSettings()
     lanes: LaneSettings = LaneSettings()
     limits: FrameLimits = FrameLimits()

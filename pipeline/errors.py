@@ -8,9 +8,11 @@
     │   └── UnknownContentType no reader for its type or encoding          (HTTP 415)
     ├── Overloaded             a bounded queue is full: retry later        (HTTP 503)
     │   ├── PartitionAway      a partition actor does not answer           (HTTP 503)
+    │   ├── PartitionMoved     a partition actor no longer holds it        (HTTP 503)
     │   └── DeadLettersFull    a fleet's dead letters reached their bound  (HTTP 503)
     ├── JournalError           the durable log cannot be written or read
-    │   └── JournalCorrupt     bytes inside it fail their checksum
+    │   ├── JournalCorrupt     bytes inside it fail their checksum
+    │   └── Fenced             another process has taken the shard over
     └── WarehouseError         ClickHouse refused or did not answer
         ├── WarehouseAway      it could not be reached: retrying is right
         └── WarehouseUnreadable it could not read its own data, such as those of a cold volume that is away
@@ -65,6 +67,10 @@ class PartitionAway(Overloaded):
     """A partition actor does not answer. What was under way to it may have been accepted: sending it again is safe."""
 
 
+class PartitionMoved(Overloaded):
+    """A partition actor does not hold what it was asked for, or is about to hand it on; nothing was accepted."""
+
+
 class DeadLettersFull(Overloaded):
     """A fleet's dead letters have no room for the bad rows of a request; it was refused whole."""
 
@@ -75,6 +81,10 @@ class JournalError(CanfleetError):
 
 class JournalCorrupt(JournalError):
     """A record before the journal's end fails its checksum: data on disk was damaged."""
+
+
+class Fenced(JournalError):
+    """Another process has taken a shard over: this one may acknowledge and store nothing more of it."""
 
 
 class WarehouseError(CanfleetError):

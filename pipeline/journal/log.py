@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -34,9 +34,10 @@ class Journal:
 
     _mark: DurableMark
 
-    def __init__(self, directory: Path, segment_bytes: int) -> None:
+    def __init__(self, directory: Path, segment_bytes: int, still_ours: Callable[[], None]) -> None:
         """Not for callers: use `Journal.open`."""
         self.directory = directory
+        self._still_ours = still_ours
         self._segment_bytes = segment_bytes
         self._lock = threading.RLock()
         self._segments: tuple[Segment, ...] = ()
@@ -48,7 +49,9 @@ class Journal:
         self.report = OpenReport(0, 0, 0, 0, None)
 
     @classmethod
-    def open(cls, directory: Path, segment_bytes: int = SEGMENT_BYTES) -> Self:
+    def open(
+        cls, directory: Path, segment_bytes: int = SEGMENT_BYTES, still_ours: Callable[[], None] = lambda: None
+    ) -> Self:
         """Open or create the journal in `directory`, cutting off a torn end; see `Journal.report`.
 
         Checks every record of the last segment, and that the segments before it join without a gap; `read` checks
@@ -57,6 +60,7 @@ class Journal:
         Args:
             directory: created where absent; locked until `close` or the end of the process.
             segment_bytes: size at which a segment is closed and the next begun, at most 1 GiB.
+            still_ours: called after each sync and before it is confirmed; raises where another has taken over.
 
         Raises:
             JournalCorrupt: damage before the end, a missing segment, or fewer bytes than were once durable.
@@ -64,7 +68,7 @@ class Journal:
         """
         if not HEADER_BYTES < segment_bytes <= MAX_PAYLOAD_BYTES:
             raise JournalError(f"journal {directory}: segment_bytes is {segment_bytes}; use up to {MAX_PAYLOAD_BYTES}")
-        journal = cls(directory, segment_bytes)
+        journal = cls(directory, segment_bytes, still_ours)
         with ExitStack() as undo:
             undo.callback(journal.close)
             try:
@@ -146,6 +150,7 @@ class Journal:
             The durable end.
 
         Raises:
+            Fenced: another process has taken over; whether it knows the records since the last sync, nobody can tell.
             JournalError: the disk refused, and the journal is poisoned; or it was already, or it is closed. Whether
                 the records since the last sync survived, the end that `recover` returns tells.
         """
@@ -158,18 +163,21 @@ class Journal:
                     self._mark.write(self._end)
                 except OSError as error:
                     raise self._poisoned("sync", error) from error
+            self._still_ours()
             return self._durable_end
 
     def recover(self) -> OpenReport:
         """Cut the journal back to its durable end, read the last segment again from the disk, and go on.
 
         Raises:
+            Fenced: another process has taken over.
             JournalCorrupt: the disk does not hold what it had confirmed.
             JournalError: the disk still fails; the journal stays poisoned.
         """
         with self._lock:
             if self._fd < 0:
                 self._check()
+            self._still_ours()
             self._poison = self._poison or "recovery did not end"
             try:
                 os.ftruncate(self._fd, self._segments[-1].position(self._durable_end))

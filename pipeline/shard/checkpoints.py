@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from pipeline.errors import JournalError
 from pipeline.journal import checkpoint
 from pipeline.journal.checkpoint import Checkpoint
 from pipeline.journal.log import Journal
+from pipeline.journal.tenure import Tenure
 
 log = logging.getLogger(__name__)
 
@@ -36,21 +36,29 @@ class Checkpoints:
     the same interval.
     """
 
-    def __init__(self, folder: Path, journal: Journal, interval_s: float, take: Callable[[], Snapshot | None]) -> None:
-        """Keep checkpoints in `folder`; `take` gives the state to write, or None where it must not be written now."""
-        self._folder = folder
+    def __init__(
+        self, tenure: Tenure, journal: Journal, interval_s: float, take: Callable[[], Snapshot | None]
+    ) -> None:
+        """Keep checkpoints in the folder of `tenure`; `take` gives the state, or None where it must not be written."""
+        self._tenure = tenure
         self._journal = journal
         self._interval_s = interval_s
         self._take = take
         self._truncate_to = journal.start
         self._writing: threading.Thread | None = None
         self._due_at = time.monotonic() + interval_s
+        self._written_at = time.monotonic()
         self.problem: str | None = None
         """Why the last checkpoint could not be written; None while they can."""
 
+    @property
+    def age_s(self) -> float:
+        """Seconds since the newest one was written, or since the start where none was yet."""
+        return time.monotonic() - self._written_at
+
     def newest(self) -> Checkpoint | None:
         """The newest whole checkpoint. Raises JournalCorrupt where there are some and none is whole."""
-        return checkpoint.load_latest(self._folder, _NAME)
+        return checkpoint.load_latest(self._tenure.path, _NAME)
 
     def save(self) -> bool:
         """Write one now; False where the state must not be written at present.
@@ -79,6 +87,15 @@ class Checkpoints:
         self._writing = threading.Thread(target=self._try_write, args=(snapshot,), name="checkpoint", daemon=True)
         self._writing.start()
 
+    def want(self) -> None:
+        """Have one written as soon as the thread that stores comes by."""
+        self._due_at = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        """Whether one should be written, or is being written."""
+        return time.monotonic() >= self._due_at or (self._writing is not None and self._writing.is_alive())
+
     def finish(self) -> None:
         """Wait for the one that is being written."""
         if self._writing is not None:
@@ -94,7 +111,9 @@ class Checkpoints:
             self.problem = None
 
     def _write(self, snapshot: Snapshot) -> None:
-        checkpoint.save(self._folder, _NAME, snapshot.meta, snapshot.arrays)
+        self._tenure.check()
+        checkpoint.save(self._tenure.path, _NAME, snapshot.meta, snapshot.arrays)
+        self._written_at = time.monotonic()
         # The checkpoint before this one may be needed if this one is damaged, so its journal stays one round longer.
         self._journal.truncate_before(self._truncate_to)
         self._truncate_to = max(self._truncate_to, snapshot.needed_from)

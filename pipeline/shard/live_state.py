@@ -74,6 +74,12 @@ class LiveState:
                 "ledger": self.ledger.of(fleet).as_dict(),
             }
 
+    def frames_per_second(self) -> float:
+        """Frames of all fleets that are processed a second at present."""
+        now = self._clock()
+        with self.lock:
+            return self.rate.total_per_second(now)
+
     def unstored_dead_letters(self, fleet: str) -> int:
         """Dead letters of a fleet that are in the journal and not yet in ClickHouse."""
         with self.lock:

@@ -25,6 +25,11 @@ class Rate:
         self._forget(now_us)
         return sum(frames.get(fleet, 0) for _, frames in self._counts) / (WINDOW_US / 1e6)
 
+    def total_per_second(self, now_us: int) -> float:
+        """Mean rate of all fleets together."""
+        self._forget(now_us)
+        return sum(sum(frames.values()) for _, frames in self._counts) / (WINDOW_US / 1e6)
+
     def _forget(self, now_us: int) -> None:
         while self._counts and self._counts[0][0] <= now_us - WINDOW_US:
             self._counts.popleft()

@@ -17,8 +17,9 @@ from pipeline.clickhouse.writer import Writer
 from pipeline.config import CanfleetConfig
 from pipeline.decode.catalogue import Catalogue
 from pipeline.dedup.filter import DuplicateFilter
-from pipeline.errors import JournalError, WarehouseAway, WarehouseError
+from pipeline.errors import Fenced, JournalError, WarehouseAway, WarehouseError
 from pipeline.journal.log import Journal
+from pipeline.journal.tenure import JOURNAL, Tenure
 from pipeline.priority import PROCESSING, STORING, give_way
 from pipeline.shard.accounts import count_accepted, count_late
 from pipeline.shard.admission import Admission
@@ -28,6 +29,7 @@ from pipeline.shard.forgetter import Forgetter
 from pipeline.shard.forgetting import Forgetting
 from pipeline.shard.group import Group
 from pipeline.shard.insert_rows import Processed, anomaly_rows
+from pipeline.shard.lags import Lags
 from pipeline.shard.ledger import accepted_by_fleet
 from pipeline.shard.live_state import LiveState, wall_clock_us
 from pipeline.shard.process import GroupDecoder
@@ -38,8 +40,14 @@ from pipeline.shard.warm import warm
 log = logging.getLogger(__name__)
 
 _RETRY_S: Final = 1.0
+_LOOK_S: Final = 0.02
 _STATE_LAYOUT: Final = 3
 """Raised when the arrays of windows, latest values or series in a checkpoint change their meaning."""
+
+
+def shard_folder(data_dir: Path, number: int) -> Path:
+    """The folder of a shard, which holds that of its present tenure: see `pipeline.journal.tenure`."""
+    return data_dir / "shards" / str(number)
 
 
 def _end_process(error: BaseException) -> None:
@@ -62,19 +70,20 @@ class Shard(LiveState):
         catalogue: Catalogue,
         warehouse: Warehouse,
         clock: Callable[[], int] = wall_clock_us,
+        tenure: Tenure | None = None,
     ) -> None:
-        """Open or create the shard's folder, and recover what a crash left.
+        """Take the shard's folder over (unless by a `tenure` that has begun), and recover what a crash left.
 
         Raises:
-            JournalError: the journal is in use, damaged or on a failing disk.
+            JournalError: the journal is damaged or on a failing disk.
         """
         super().__init__(config, catalogue, clock)
         self.number = number
         self.name = f"shard-{number}"
         self._config = config
         self._fingerprint = f"{_STATE_LAYOUT}/{ROW_LAYOUT}/{catalogue.fingerprint}/{config.windows.model_dump_json()}"
-        folder: Path = config.data_dir / "shards" / str(number)
-        self._journal = Journal.open(folder / "journal", config.journal.segment_bytes)
+        self._tenure = tenure or Tenure.begin(shard_folder(config.data_dir, number))
+        self._journal = Journal.open(self._tenure.path / JOURNAL, config.journal.segment_bytes, self._tenure.check)
         self.admission = Admission(self.name, config, self._journal)
         journal_lock = threading.Lock()
         self._duplicates = DuplicateFilter(config.duplicates)
@@ -85,12 +94,14 @@ class Shard(LiveState):
             self.name, self._journal, journal_lock, warehouse, catalogue, self.vehicles, decoder, config.shard
         )
         self._forgetter = Forgetter(self.name, self._journal, journal_lock, self, self._storer, warehouse)
-        self._checkpoints = Checkpoints(folder, self._journal, config.shard.checkpoint_interval_s, self._snapshot)
+        self._checkpoints = Checkpoints(self._tenure, self._journal, config.shard.checkpoint_interval_s, self._snapshot)
+        self._lags = Lags(self._journal, self._storer, self._checkpoints, self.admission)
         self._recovered: Iterator[Group] = iter(())
         self._recovering = False
         self._unprocessed: queue.Queue[Group | None] = queue.Queue()
         self._processed_to = self._journal.start
         self._stopping = threading.Event()
+        self._leaving = False
         self._threads: list[threading.Thread] = []
         self.store_error: str | None = None
         """Why the last insert failed; None while inserts succeed."""
@@ -153,6 +164,8 @@ class Shard(LiveState):
 
         After a restart the groups that the checkpoint lacks come first; what is committed meanwhile waits for them.
         """
+        if self._leaving:
+            return False
         group = self._next_recovered()
         if group is not None:
             self._process(group, counted=True)
@@ -295,10 +308,37 @@ class Shard(LiveState):
         self._journal.close()
         return stored
 
+    def prepare_hand_over(self, *, timeout_s: float) -> None:
+        """Have a checkpoint written while work goes on, so that whoever takes the shard over has little to catch up.
+
+        One that is not written within `timeout_s`, or that the disk refuses, costs the next holder time, no more.
+        """
+        self._checkpoints.want()
+        deadline = time.monotonic() + timeout_s
+        while self._checkpoints.due and time.monotonic() < deadline:
+            time.sleep(_LOOK_S)
+
+    def hand_over(self, *, timeout_s: float) -> None:
+        """Stop at once and release the journal, from which the next holder goes on as after a crash.
+
+        After the last `commit`. A group or an insert under way is finished, if that takes no longer than `timeout_s`;
+        the next holder sends an insert again whose end is not in the journal.
+        """
+        self._leaving = True
+        self._stopping.set()
+        self._unprocessed.put(None)
+        deadline = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._journal.close()
+
     def _guard(self, loop: Callable[[], None]) -> None:
         try:
             loop()
         except Exception as error:
+            if self._leaving and isinstance(error, JournalError):
+                # It was released under a loop that took too long; what the loop did is not in it, and is done again.
+                return
             log.critical("%s: %s failed", self.name, threading.current_thread().name, exc_info=error)
             self.on_fatal(error)
 
@@ -311,9 +351,13 @@ class Shard(LiveState):
         give_way(STORING)
         while True:
             stopping = self._stopping.wait(self._pause())
+            if self._leaving:
+                return
             try:
                 stored = self.store_next()
                 self.store_error = None
+            except Fenced:
+                raise
             except (WarehouseError, JournalError) as error:
                 stored = False
                 if self.store_error is None:
@@ -346,9 +390,10 @@ class Shard(LiveState):
         return self._forgetter.concerns(fleet)
 
     def status(self) -> dict[str, Any]:
-        """How the shard is: lags in frames' bytes, errors, sizes."""
+        """How the shard is: lags, errors, sizes."""
+        lags = self._lags.as_dict(self._clock())
         with self.lock:
-            return {
+            return lags | {
                 "shard": self.number,
                 "vehicles": self.vehicles.known,
                 "series": len(self.processor.series),

@@ -126,7 +126,7 @@ class TornJournal(KillEverything):
     async def inject(self, rng: random.Random) -> None:
         """Kill all, then tear."""
         await super().inject(rng)
-        for journal in sorted(self._subject.data_dir.glob("shards/*/journal")):
+        for journal in sorted(self._subject.data_dir.glob("shards/*/epoch-*/journal")):
             tear(journal, rng)
 
 

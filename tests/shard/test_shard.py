@@ -14,6 +14,7 @@ from shard_feed import batches, settle, shard, stored, submission, uncounted
 from pipeline.clickhouse.client import Warehouse
 from pipeline.errors import Overloaded, WarehouseError
 from pipeline.journal.log import Journal
+from pipeline.journal.tenure import current
 from pipeline.lanes.lane import Lane
 from pipeline.shard import records
 from pipeline.shard.commit import Receipt
@@ -236,7 +237,7 @@ def test_the_journal_is_cut_behind_two_checkpoints(tmp_path: Path, warehouse: Wa
     kinds = [record.kind for record in one._journal.read(one._journal.start)]
     assert kinds.count(records.SUBMISSION) == 3, "a segment is dropped whole, this one is still in use"
     assert one.close()
-    with Journal.open(tmp_path / "shards" / "0" / "journal") as journal:
+    with Journal.open(current(tmp_path / "shards" / "0") / "journal") as journal:
         assert journal.report.cut_bytes == 0
 
 
@@ -300,7 +301,7 @@ def test_checkpoints_are_written_while_frames_flow(tmp_path: Path, warehouse: Wa
         one.commit([submission(batch)])
         while one.ledger.of("default").pending:
             time.sleep(0.005)
-    folder = tmp_path / "one" / "shards" / "0"
+    folder = current(tmp_path / "one" / "shards" / "0")
     assert len(list(folder.glob("*.checkpoint"))) == 2, "no checkpoint was written while frames came"
     assert one.close()
     two = shard(tmp_path / "one", warehouse, **overrides)

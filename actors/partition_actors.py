@@ -1,0 +1,90 @@
+"""The partition actors as whoever places shards on them calls them: by number, one call at a time, waiting."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from actors import names
+from pipeline.config import CanfleetConfig
+from pipeline.errors import PartitionAway
+
+# A call that was on its way when an actor died fails, and the client of the platform sends it again: Ray must not
+# hold requests for the seconds that a restart takes. Every request calls an actor, which is a task to Ray, and the GCS
+# would remember a million of them: it would grow by 2 MiB a minute for hours.
+SERVICE: Final[dict[str, Any]] = {
+    "max_restarts": -1,
+    "max_task_retries": 0,
+    "enable_task_events": False,
+    "lifetime": "detached",
+    "get_if_exists": True,
+    "namespace": names.NAMESPACE,
+}
+
+_CALLS: Final = 10_000
+"""Calls a partition actor has under way at most: so many that its queue, bounded in bytes, decides whom it refuses."""
+_LOOK_S: Final = 2.0
+_MOVE_S: Final = 60.0
+
+
+def start_partition_actor(number: int, config: CanfleetConfig) -> Any:  # noqa: ANN401 an actor's handle
+    """Begin to start actor `number`, or find it. Does not wait."""
+    # Here: whoever starts one seldom, like the directory, need not load the numeric core to be back after a crash.
+    from actors.partition import PartitionActor
+
+    options = SERVICE | {"name": names.partition_actor(number), "num_cpus": config.scaling.cpus_per_actor}
+    return ray.remote(PartitionActor).options(max_concurrency=_CALLS, **options).remote(number, config)
+
+
+class PartitionActors:
+    """Calls by number of actor. One thread."""
+
+    def __init__(self, config: CanfleetConfig) -> None:
+        """Call the actors of the platform on the Ray cluster of this process."""
+        self._config = config
+        self._handles: dict[int, Any] = {}
+
+    def start(self, actor: int) -> None:
+        """Begin to start an actor that may not be there yet."""
+        self._handles[actor] = start_partition_actor(actor, self._config)
+
+    def stop(self, actor: int) -> None:
+        """End an actor for good, if there is one."""
+        self._handles.pop(actor, None)
+        try:
+            handle = ray.get_actor(names.partition_actor(actor), namespace=names.NAMESPACE)
+        except ValueError:
+            return
+        ray.kill(handle, no_restart=True)
+
+    def load(self, actor: int) -> tuple[dict[int, float], float]:
+        """Frames per second by shard that it holds, and processor seconds used so far.
+
+        Raises:
+            PartitionAway: it does not answer.
+        """
+        rates, used = self._ask(actor, "load", timeout_s=_LOOK_S)
+        return rates, used
+
+    def hold(self, shard: int, actor: int) -> None:
+        """Have an actor take a shard over. Raises PartitionAway."""
+        self._ask(actor, "hold", shard, timeout_s=_MOVE_S)
+
+    def release(self, shard: int, actor: int) -> None:
+        """Have an actor give a shard up. Raises PartitionAway, or PartitionMoved where it does not hold it."""
+        self._ask(actor, "release", shard, timeout_s=_MOVE_S)
+
+    def _ask(self, actor: int, method: str, *arguments: Any, timeout_s: float) -> Any:  # noqa: ANN401
+        try:
+            if actor not in self._handles:
+                self._handles[actor] = ray.get_actor(names.partition_actor(actor), namespace=names.NAMESPACE)
+            return ray.get(getattr(self._handles[actor], method).remote(*arguments), timeout=timeout_s)
+        except RayTaskError as error:
+            raise error.cause from error
+        except (RayError, ValueError) as error:
+            if isinstance(error, RayActorError):
+                # It may have been ended and begun again by another run: look for it by its name next time.
+                self._handles.pop(actor, None)
+            raise PartitionAway(f"partition actor {actor} is away: {type(error).__name__}", 1.0) from error
