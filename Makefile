@@ -4,10 +4,12 @@ PY := .venv/bin/python
 DURATION ?= 0
 MINUTES ?= 10
 SEED ?=
+SCENARIO ?= mixed
+IMAGE ?= canfleet:$(shell git rev-parse --short HEAD 2>/dev/null)
 SIDE_BY_SIDE := $(addprefix tests/,actors anomalies benchmark breaker clickhouse dead_letters decode dedup edge frames fuzz gaps \
   grafana haproxy history journal keys lanes limits page ranges serve shard simulator windows)
 
-.PHONY: demo test check format bench chaos fuzz clean lock dashboards
+.PHONY: demo test check format bench chaos cluster-test fuzz load clean lock dashboards wheel image deploy smoke rollback
 
 .venv/ready: requirements.lock pyproject.toml
 	python3 -m venv .venv
@@ -37,11 +39,34 @@ bench: .venv/ready ## the benchmark, as a person reads it
 chaos: .venv/ready ## load and faults for MINUTES=10, by SEED, then a verdict: is anything lost or doubled?
 	@$(PY) -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
+cluster-test: .venv/ready ## `ray up` on hosts made of network namespaces, load, the loss of a host (takes root; docs/cluster.md)
+	@$(PY) -m tests.cluster $(ARGS)
+
 fuzz: .venv/ready ## hostile input for MINUTES=10 each: does any reader crash, hang, or answer with 500?
 	@$(PY) -m tests.fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
+load: .venv/ready ## a load test by name, SCENARIO=mixed for MINUTES=10, on a platform of its own or on URL=: docs/load-tests.md
+	@$(PY) -m $(if $(URL),loadtest --url $(URL),tests.loadtest) $(SCENARIO) --minutes $(MINUTES) $(if $(USERS),--users $(USERS)) \
+	  $(if $(VEHICLES),--vehicles $(VEHICLES)) $(if $(RATE),--rate $(RATE)) $(if $(OUT),--out $(OUT)) $(ARGS)
+
 dashboards: .venv/ready ## generate Grafana's dashboards again, after a change in deploy/grafana/source
 	$(PY) -m deploy.grafana.generate
+
+wheel: .venv/ready ## the package, into dist/
+	rm -f dist/canfleet-*.whl
+	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+
+image: ## the container image, as IMAGE=canfleet:COMMIT (needs Docker)
+	docker build --tag $(IMAGE) .
+
+deploy: wheel ## this commit on the environment ENV=staging, on AWS, with a smoke test: docs/delivery.md
+	deploy/aws/deploy.sh $(ENV)
+
+smoke: .venv/ready ## one frame through the platform at URL=https://…, with CANFLEET_KEY
+	@.venv/bin/canfleet smoke $(if $(URL),--url $(URL))
+
+rollback: .venv/ready ## what last passed its smoke test on ENV=staging, deployed again
+	deploy/aws/rollback.sh $(ENV)
 
 lock: ## resolve the dependencies again (needs uv)
 	uv pip compile pyproject.toml --extra platform --extra edge --group dev --universal --python-version 3.11 --generate-hashes \

@@ -43,11 +43,13 @@ class DirectoryActor:
         self._rebalancer = Rebalancer(
             placed(config.data_dir), config.scaling, PartitionActors(config), partial(place, config.data_dir)
         )
+        self._look_now = threading.Event()
         threading.Thread(target=self._keep_balanced, name="rebalancer", daemon=True).start()
 
     def _keep_balanced(self) -> None:
-        pause = threading.Event()
-        while not pause.wait(self._config.scaling.look_every_s):
+        while True:
+            self._look_now.wait(self._config.scaling.look_every_s)
+            self._look_now.clear()
             try:
                 self._rebalancer.look()
             except Exception:  # noqa: BLE001 nobody else would see it; the next look begins from what is true then
@@ -58,9 +60,14 @@ class DirectoryActor:
         current = self._rebalancer.placement
         return None if current.version == known_version else current
 
-    def request_move(self, shard: int, actor: int) -> None:
-        """Have a shard moved to another actor soon: see `Rebalancer.request`."""
+    def request_move(self, shard: int, actor: int) -> int | None:
+        """Have a shard moved to another actor soon; who holds it now, or None where one of them is unknown."""
+        placement = self._rebalancer.placement
+        if not (0 <= shard < len(placement.actor_of) and 0 <= actor < placement.actors):
+            return None
         self._rebalancer.request(shard, actor)
+        self._look_now.set()
+        return placement.actor_of[shard]
 
     def describe(self) -> tuple[CanfleetConfig, Layout]:
         """The configuration and the layout."""

@@ -87,7 +87,7 @@ class HeldShard:
             return
         shard.on_anomaly = self._announce
         freeze_heap()
-        shard.start()
+        shard.loops.start()
         self._opened = shard
 
     def _begin(self) -> Shard:
@@ -113,7 +113,7 @@ class HeldShard:
         try:
             return self._shard.commit(submissions)
         except Fenced as error:
-            self._shard.on_fatal(error)
+            self._shard.loops.on_fatal(error)
             raise
 
     # -- intake -------------------------------------------------------------------------------------------------

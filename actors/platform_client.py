@@ -259,6 +259,10 @@ class PlatformClient:
                 raise answer
         return all(answer is True for answer in drained)
 
+    async def request_move(self, shard: int, actor: int) -> int | None:
+        """Have a shard moved to another partition actor soon; who holds it now, None where one of them is unknown."""
+        return await _answer("directory", self._directory.request_move.remote(shard, actor))
+
     # -- keys ---------------------------------------------------------------------------------------------------
 
     async def keys(self, known_version: int) -> tuple[int, list[KeyRecord]] | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from importlib.util import find_spec
+from typing import Annotated
 
 import typer
 
@@ -23,8 +25,18 @@ if find_spec("ray") is not None:
 app.command("upload")(upload)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("canfleet"))
+        raise typer.Exit
+
+
 @app.callback()
-def _several() -> None:
+def _options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     """Keep `upload` a command of its own where it is the only one."""
 
 

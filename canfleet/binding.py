@@ -20,8 +20,8 @@ def bound_environment() -> dict[str, str]:
     return os.environ | {_PARENT: str(os.getpid())}
 
 
-def end_with_parent() -> None:
-    """In a process started with `bound_environment`: have the kernel send SIGTERM when its parent is gone.
+def end_with_parent(number: signal.Signals = signal.SIGTERM) -> None:
+    """In a process started with `bound_environment`: have the kernel send a signal when its parent is gone.
 
     Nothing is left running by a parent that was killed. Does nothing in other processes.
 
@@ -31,7 +31,7 @@ def end_with_parent() -> None:
     parent = os.environ.pop(_PARENT, None)
     if parent is None:
         return
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    _prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != int(parent):
         raise CanfleetError("the process that started this one has ended")
 

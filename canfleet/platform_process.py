@@ -16,8 +16,9 @@ from pipeline.errors import CanfleetError
 def main() -> None:
     """Run a platform until SIGTERM; an error that canfleet foresees is one line and exit status 1."""
     try:
-        end_with_parent()
         config = CanfleetConfig.model_validate_json(os.environ.pop(CONFIG))
+        # On a cluster the platform lives on without this process; drained by SIGTERM it would not.
+        end_with_parent(signal.SIGTERM if config.ray.address is None else signal.SIGKILL)
         _run(config, os.environ.pop(BOOTSTRAP_KEY) or None)
     except CanfleetError as error:
         print(f"canfleet: {error}", file=sys.stderr)

@@ -29,11 +29,13 @@ def wait_until_free(config: CanfleetConfig, timeout_s: float) -> None:
 
 
 def _wanted(config: CanfleetConfig) -> list[tuple[str, int, str]]:
-    ports = [(config.server.host, config.server.port, "--port")]
+    ports = []
+    if config.ray.address is None:
+        # On a cluster, they may well be those of the platform that runs there and is found.
+        ports.append((config.server.host, config.server.port, "--port"))
+        ports.append((_LOOPBACK, config.ray.dashboard_port, "--dashboard-port"))
     if config.clickhouse.url is None:
         ports.append((_LOOPBACK, config.clickhouse_port, "--clickhouse-port"))
-    if config.ray.address is None:
-        ports.append((_LOOPBACK, config.ray.dashboard_port, "--dashboard-port"))
     return ports
 
 

@@ -1,4 +1,4 @@
-"""Starts and stops a whole platform on one machine: Ray, ClickHouse, the actors, Serve."""
+"""Starts and stops a whole platform: Ray, unless a running cluster is given, ClickHouse, the actors, Serve."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from actors.layout import fixed_layout
 from canfleet.beside import beside_gives_way
+from canfleet.environment import ray_environment
 from pipeline.config import CanfleetConfig
 from pipeline.decode.databases import load_catalogue
-from pipeline.errors import WarehouseAway
-from pipeline.light_start import light
+from pipeline.errors import CanfleetError, WarehouseAway
 
 if TYPE_CHECKING:
     from actors.launch import Actors
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 DRAIN_TIMEOUT_S: Final = 30.0
 _AWAY_S: Final = 5.0
 _OBJECT_STORE_BYTES: Final = 256 << 20
-_INLINE_BYTES: Final = 4 << 20
-"""Submissions up to this size travel inside the call; through the object store each costs a copy and a round trip."""
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +63,7 @@ def running_platform(
     load_catalogue(config.profiles())
     fixed_layout(config)
     with tempfile.TemporaryDirectory(prefix="canfleet-") as folder:
-        _set_environment(Path(folder), config)
+        os.environ.update(ray_environment(Path(folder), config, os.environ))
         # Imported here: Ray and Serve read their environment variables when they are imported.
         import ray
 
@@ -77,10 +75,19 @@ def running_platform(
         ray_started()
         importing.join()
         try:
-            with _started(config, bootstrap_key) as platform:
+            with _room(config), _started(config, bootstrap_key) as platform:
                 yield platform
         finally:
             ray.shutdown()
+
+
+def _room(config: CanfleetConfig) -> AbstractContextManager[None]:
+    """Around the actors' life: a Ray of the platform's own takes them along when it ends, a cluster does not."""
+    if config.ray.address is None:
+        return nullcontext()
+    from canfleet.cluster import on_cluster
+
+    return on_cluster(config)
 
 
 @contextmanager
@@ -136,29 +143,14 @@ def _import_the_rest() -> None:
     import serve.deploy  # noqa: F401
 
 
-def _set_environment(folder: Path, config: CanfleetConfig) -> None:
-    from serve.haproxy import environment
-
-    wanted = environment(folder, config.server) | {
-        "RAY_max_direct_call_object_size": str(_INLINE_BYTES),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        # Everything binds to loopback here; a cluster sets its own mode, on every node.
-        "RAY_AUTH_MODE": "token",
-        "RAY_DEDUP_LOGS": "0",
-        # Ray's default of 15 lets anything else on the machine go before the workers that acknowledge frames.
-        "RAY_worker_niceness": "0",
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    }
-    for name, value in wanted.items():
-        os.environ.setdefault(name, value)
-    os.environ.update(light(os.environ))
-
-
 def _start_ray(config: CanfleetConfig) -> None:
     import ray
 
     if config.ray.address is not None:
-        ray.init(address=config.ray.address, namespace="canfleet", logging_level="warning")
+        try:
+            ray.init(address=config.ray.address, namespace="canfleet", logging_level="warning")
+        except ConnectionError as error:
+            raise CanfleetError(f"no Ray cluster is found at ray.address, {config.ray.address}: {error}") from error
         return
     ray.init(
         address="local",

@@ -1,4 +1,4 @@
-"""Every metric of canfleet: name, type, labels, meaning. Nothing is measured that is not in this list.
+"""Every metric of canfleet: name, type, unit, labels, meaning. Nothing is measured that is not in this list.
 
 Ray exports them in Prometheus' text format, with `ray_` before the name. They are brought up to date from counts that
 exist anyway, once a second, or once a request or insert: never once a frame.
@@ -22,12 +22,28 @@ class Kind(StrEnum):
     """Observations by size: three counters, `…_bucket` with the label `le`, `…_sum`, `…_count`."""
 
 
+UNITS: Final = {
+    "frames": "frames",
+    "requests": "requests",
+    "lookups": "questions",
+    "streams": "connections",
+    "bytes": "bytes",
+    "seconds": "seconds",
+    "up": "0 or 1",
+    "open": "0 or 1",
+    "away": "0 or 1",
+    "recovering": "0 or 1",
+    "filled": "part of 1",
+}
+"""By the last word of a metric's name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One metric.
 
     Attributes:
-        name: with its unit at the end where it has one.
+        name: its last word tells the unit, see `UNITS`.
         kind: its type.
         labels: names of the labels, in the order in which values are given.
         meaning: one line for people.
@@ -39,6 +55,11 @@ class Metric:
     labels: tuple[str, ...]
     meaning: str
     bounds: tuple[float, ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """What its numbers are; of a histogram, those that are observed."""
+        return UNITS[self.name.rpartition("_")[2]]
 
 
 _OF_FLEET: Final = ("shard", "fleet")
@@ -76,9 +97,39 @@ BACKLOG: Final = Metric(
 UNPROCESSED: Final = Metric(
     "canfleet_unprocessed_bytes", Kind.GAUGE, _OF_SHARD, "Committed frames that wait to be decoded, in bytes."
 )
+UNSTORED_AGE: Final = Metric(
+    "canfleet_unstored_age_seconds",
+    Kind.GAUGE,
+    _OF_SHARD,
+    "Since the oldest frame or dead letter was received that ClickHouse lacks; 0 where it lacks none.",
+)
 JOURNAL: Final = Metric("canfleet_journal_bytes", Kind.GAUGE, _OF_SHARD, "Size of the journal on disk.")
+JOURNAL_ROOM: Final = Metric(
+    "canfleet_journal_room_bytes",
+    Kind.GAUGE,
+    _OF_SHARD,
+    "What the journal may still grow, by its disk and its bounds, before live requests are refused; below 0 they are.",
+)
+CHECKPOINT_AGE: Final = Metric(
+    "canfleet_checkpoint_age_seconds",
+    Kind.GAUGE,
+    _OF_SHARD,
+    "Since the newest checkpoint was written, or since the start where none was yet.",
+)
+RECOVERING: Final = Metric(
+    "canfleet_recovering",
+    Kind.GAUGE,
+    _OF_SHARD,
+    "1 while a shard takes in again what came after its checkpoint, and new frames wait for that, else 0.",
+)
 WAREHOUSE_UP: Final = Metric(
     "canfleet_warehouse_up", Kind.GAUGE, _OF_SHARD, "1 while inserts into ClickHouse succeed, 0 after one that failed."
+)
+BREAKER_OPEN: Final = Metric(
+    "canfleet_warehouse_breaker_open",
+    Kind.GAUGE,
+    _OF_SHARD,
+    "1 while ClickHouse is not asked, or only now and then, since it did not answer, else 0.",
 )
 INSERT_SECONDS: Final = Metric(
     "canfleet_insert_seconds",
@@ -94,12 +145,19 @@ PARTITION_AWAY: Final = Metric(
     _OF_SHARD,
     "1 while a process of the HTTP API refuses requests for a shard whose actor does not answer, else 0.",
 )
-# Requests, as the replicas that take frames in see them; `endpoint` is frames or logs.
+# Requests, as the replicas see them; `endpoint` is frames, stream, logs, or query for everything else.
 ACKNOWLEDGEMENT_SECONDS: Final = Metric(
     "canfleet_acknowledgement_seconds",
     Kind.HISTOGRAM,
     ("endpoint",),
     "From a request's headers, or a message of a stream, to its 202.",
+    _SECONDS,
+)
+ANSWER_SECONDS: Final = Metric(
+    "canfleet_answer_seconds",
+    Kind.HISTOGRAM,
+    (),
+    "From a question of any other kind to the head of its answer, those without an error; not of /healthz and /readyz.",
     _SECONDS,
 )
 STREAMS: Final = Metric("canfleet_streams", Kind.GAUGE, (), "Vehicles connected to /v1/stream.")
@@ -111,6 +169,12 @@ REFUSED_FRAMES: Final = Metric(
     Kind.COUNTER,
     ("endpoint",),
     "Frames of requests that were parsed and then refused for want of room; a log's wait for room counts each time.",
+)
+LETTERS_FILLED: Final = Metric(
+    "canfleet_dead_letters_filled",
+    Kind.GAUGE,
+    ("fleet",),
+    "Part of dead_letters.max_rows that a fleet's dead letters take, as a process that takes frames in counted last.",
 )
 
 # The cache of answers about the past, of each process that answers queries.
@@ -137,14 +201,21 @@ ALL: Final = (
     MISSING,
     BACKLOG,
     UNPROCESSED,
+    UNSTORED_AGE,
     JOURNAL,
+    JOURNAL_ROOM,
+    CHECKPOINT_AGE,
+    RECOVERING,
     WAREHOUSE_UP,
+    BREAKER_OPEN,
     INSERT_SECONDS,
     PARTITION_AWAY,
     ACKNOWLEDGEMENT_SECONDS,
+    ANSWER_SECONDS,
     STREAMS,
     REFUSED_REQUESTS,
     REFUSED_FRAMES,
+    LETTERS_FILLED,
     CACHE_LOOKUPS,
     CACHE_BYTES,
 )

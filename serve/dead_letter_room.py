@@ -22,6 +22,8 @@ RETRY_AFTER_S: Final = 30.0
 """Somebody has to make room: trying again sooner is of no use."""
 ALARM_AT: Final = 0.8
 """Part of the bound at which the first warning is logged."""
+WATCH_S: Final = 15.0
+"""How often a fleet past that mark is counted again, whether or not somebody asks, so that the alarm ends too."""
 
 
 @dataclass(slots=True)
@@ -36,6 +38,7 @@ class _Fleet:
         asking: the question under way.
         told: whether a question was answered yet.
         level: the last alarm: 0 for none, 1 past `ALARM_AT`, 2 full.
+        watching: counts it again and again while there is one.
     """
 
     stored: int | None = None
@@ -45,6 +48,7 @@ class _Fleet:
     asking: asyncio.Task[None] | None = None
     told: bool = False
     level: int = 0
+    watching: asyncio.Task[None] | None = None
 
     @property
     def held(self) -> int:
@@ -86,6 +90,10 @@ class DeadLetterRoom:
         held = None if known.stored is None else known.held
         return {"held": held, "max": self._max, "full": known.held >= self._max}
 
+    def filled(self) -> dict[str, float]:
+        """The part of the bound that each fleet takes, as far as it was counted. For any thread."""
+        return {fleet: known.held / self._max for fleet, known in list(self._fleets.items())}
+
     async def _known(self, fleet: str) -> _Fleet:
         known = self._fleets.setdefault(fleet, _Fleet())
         if known.asking is None or (known.asking.done() and self._clock() - known.asked_at >= FRESH_S):
@@ -114,3 +122,10 @@ class DeadLetterRoom:
             words = "are full: requests with bad rows are refused" if level == 2 else "are nearly full"
             _log.warning("the dead letters of fleet %s %s (%d of %d)", fleet, words, known.held, self._max)
         known.level = level
+        if level and (known.watching is None or known.watching.done()):
+            known.watching = asyncio.create_task(self._watch(fleet, known))
+
+    async def _watch(self, fleet: str, known: _Fleet) -> None:
+        while known.level:
+            await asyncio.sleep(WATCH_S)
+            self._alarm(fleet, await self._known(fleet), refused=False)

@@ -14,13 +14,16 @@ from serve.deployments import Connect, Gateway, Logs, Query
 MAX_ONGOING: Final = 4096
 """Requests one replica works on at a time. Memory is bounded by the byte budgets; Serve's default is 5."""
 
+_CPUS: Final = 0.01
+"""So little that a machine of any size can start all replicas. With none, Ray places them by chance, not evenly."""
+
 _QUIET: Final = LoggingConfig(enable_access_log=False, log_level="WARNING")
 
 
 def build_apps(config: CanfleetConfig, connect: Connect) -> list[serve.RunTarget]:
     """The applications with their route prefixes; `connect` runs once in every replica to find the platform.
 
-    The actors hold no CPU for the scheduler, so that a machine of any size can start them all.
+    Replicas are spread over a cluster's nodes, each of which serves HTTP where it has one.
     """
     gateways = config.server.gateways
     return [
@@ -62,7 +65,7 @@ def _target(name: str, prefix: str, deployment: type, connect: Connect, replicas
         num_replicas=replicas,
         max_ongoing_requests=MAX_ONGOING,
         max_surge_percent=100,
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options={"num_cpus": _CPUS},
         graceful_shutdown_timeout_s=5,
         health_check_period_s=5,
     )

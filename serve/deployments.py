@@ -20,7 +20,7 @@ from pipeline.heap import freeze_heap
 from serve.access_log import AccessLog
 from serve.gateway import Door, FramesEndpoint
 from serve.logs import LogsEndpoint
-from serve.measure import measure, measure_cache, measure_stream
+from serve.measure import measure, measure_cache, measure_letters, measure_stream, measured
 from serve.platform import Platform
 from serve.query import build_query_app
 from serve.request_id import distrust
@@ -49,6 +49,7 @@ class Gateway:
         frames, stream = FramesEndpoint(door), StreamEndpoint(door)
         measure(frames, metrics)
         measure_stream(stream, metrics)
+        measure_letters(door.taker.room, metrics)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await (stream if scope["type"] == "websocket" else frames)(scope, receive, send)
@@ -67,8 +68,9 @@ class Logs:
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application Serve runs in this replica."""
-        logs = LogsEndpoint(self._platform)
-        measure(logs, Metrics())
+        logs, metrics = LogsEndpoint(self._platform), Metrics()
+        measure(logs, metrics)
+        measure_letters(logs.room, metrics)
         return _under_serve(logs, self._platform.config)
 
 
@@ -83,9 +85,9 @@ class Query:
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application Serve runs in this replica."""
-        app = build_query_app(self._platform)
-        measure_cache(app.state.context.cache, Metrics())
-        return _under_serve(app, self._platform.config)
+        app, metrics = build_query_app(self._platform), Metrics()
+        measure_cache(app.state.context.cache, metrics)
+        return _under_serve(measured(app, metrics), self._platform.config)
 
 
 def _under_serve(app: ASGIApp, config: CanfleetConfig) -> ASGIApp:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
+from importlib.metadata import version
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Response
@@ -27,8 +28,9 @@ router: Final = APIRouter(prefix="/v1", tags=["fleet"])
 
 MAX_ANOMALIES: Final = 10_000
 _STATUS_HOURS: Final = 6
+_VERSION: Final = version("canfleet")
 
-_OF_ANY_FLEET: Final = {"shard", "error", "breaker"}
+_OF_ANY_FLEET: Final = {"shard", "error", "actor", "breaker"}
 
 
 @router.get("/fleet/summary", summary="The fleet in numbers", response_model=FleetSummary)
@@ -119,7 +121,8 @@ async def platform_status(context: ContextDep, key: OperatorKey) -> Response:
     if not key.is_bootstrap:
         state = state | {"shards": [_of_any_fleet(shard) for shard in state["shards"]]}
     cache = _of_cache(context.cache) if key.is_bootstrap else None
-    return json_answer(state | {"ledger": of_fleet, "dead_letters": dead_letters, "history_cache": cache})
+    mine = {"ledger": of_fleet, "dead_letters": dead_letters, "history_cache": cache, "version": _VERSION}
+    return json_answer(state | mine | {"operator": key.is_bootstrap})
 
 
 def _of_cache(cache: AnswerCache) -> dict[str, Any]:

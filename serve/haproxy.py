@@ -42,10 +42,11 @@ exec {binary} "$@"
 """
 
 
-def environment(folder: Path, server: ServerSettings) -> dict[str, str]:
+def environment(folder: Path, server: ServerSettings, ports: tuple[int, int, int] | None = None) -> dict[str, str]:
     """Environment that must stand before Ray's head starts, so that Serve's HAProxy uses `folder` and free ports.
 
     Imports no Ray, which reads some of it when it is imported. `folder` is created; remove it after Ray has stopped.
+    `ports` are instead of free ones: HAProxy's metrics and statistics, and Serve's fallback proxy.
 
     Raises:
         ConfigError: the folder's path is too long, or has characters that shell or HAProxy would read as their own.
@@ -56,7 +57,7 @@ def environment(folder: Path, server: ServerSettings) -> dict[str, str]:
             f"HAProxy's folder {folder} must be a plain absolute path of at most 27 characters, as /tmp/cf-x"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    metrics, stats, fallback = _free_ports(3)
+    metrics, stats, fallback = ports or _free_ports(3)
     mending = folder / "mend.sed"
     mending.write_text(script(folder, (metrics, stats), server.trusted_proxies))
     wrapper = folder / "haproxy"

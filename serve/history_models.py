@@ -11,7 +11,9 @@ class _Answer(BaseModel):
     model_config = ConfigDict(extra="allow")
 
 
-class _OfRange(_Answer):
+class OfRange(_Answer):
+    """An answer about a range of event time."""
+
     start: Microseconds = Field(alias="from")
     end: Microseconds = Field(alias="to")
 
@@ -45,7 +47,7 @@ class Point(_Answer):
     last: float | None = None
 
 
-class History(_OfRange):
+class History(OfRange):
     """A signal over time, with the resolution used. `partial` tells that ClickHouse is away; `reason` says more."""
 
     vehicle_id: str = Field(examples=["truck-7"])
@@ -80,7 +82,7 @@ class NamedPoint(Point):
     signal: str
 
 
-class SeveralHistories(_OfRange):
+class SeveralHistories(OfRange):
     """Several signals over time, all in one resolution; `points` by signal and time. The rest as in `History`."""
 
     vehicle_id: str = Field(examples=["truck-7"])
@@ -112,7 +114,7 @@ class Trip(_Answer):
     track: list[Position]
 
 
-class TripsAnswer(_OfRange):
+class TripsAnswer(OfRange):
     """Trips of a vehicle by start; the first 500 where there are more, and `complete` is false then."""
 
     vehicle_id: str = Field(examples=["truck-7"])
@@ -131,7 +133,7 @@ class FenceEvent(Position):
     event: str = Field(description="`enter` or `leave`.", examples=["leave"])
 
 
-class GeofencesAnswer(_OfRange):
+class GeofencesAnswer(OfRange):
     """What a vehicle did at the fleet's fences; the first 10,000 events where there are more."""
 
     vehicle_id: str = Field(examples=["truck-7"])
@@ -162,7 +164,7 @@ class LeadingVehicle(_Answer):
     last: float = Field(examples=[1875.5])
 
 
-class FleetSignal(_OfRange):
+class FleetSignal(OfRange):
     """One signal over the fleet. Vehicles, count, min, max and mean are of all finite values; quantiles and histogram
     are of the means of minutes or hours, each weighted by its count."""
 

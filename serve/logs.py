@@ -22,6 +22,7 @@ from pipeline.submission import Counts
 from serve.access import Access, check_vehicles
 from serve.asgi import PostEndpoint, Request
 from serve.budget import ByteBudget
+from serve.dead_letter_room import DeadLetterRoom
 from serve.intake import NOTHING, Intake, Origin, add
 from serve.log_process import LogReaders
 from serve.moments import as_datetime, moment
@@ -52,6 +53,11 @@ class LogsEndpoint(PostEndpoint):
         self._access = Access(platform, self._rates)
         self._intake = Intake(platform)
         self._readers = LogReaders()
+
+    @property
+    def room(self) -> DeadLetterRoom:
+        """What it knows of the fleets' dead letters."""
+        return self._intake.room
 
     async def post(self, request: Request) -> Mapping[str, object]:
         """Authenticate, limit, spool, read, submit batch by batch."""

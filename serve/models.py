@@ -235,6 +235,7 @@ class ShardState(Answer):
 
     shard: int = Field(examples=[0])
     error: str | None = Field(None, description="Why it does not answer; then little else is known.", examples=[None])
+    actor: int | None = Field(None, description="The partition actor that holds it.", examples=[0])
     breaker: str | None = Field(None, description="`closed` while it answers.", examples=["closed"])
     warehouse_error: str | None = Field(None, description="That ClickHouse takes nothing at present.", examples=[None])
 
@@ -265,6 +266,8 @@ class PlatformState(Answer):
     ledger: LedgerAnswer | None = Field(description="Null while a shard is away.")
     dead_letters: LetterRoom
     history_cache: HistoryCache | None = Field(None, description="For the bootstrap key alone.")
+    operator: bool = Field(description="Whether the key is the bootstrap key, which sees all of it.", examples=[True])
+    version: str = Field(description="Of the software that answers.", examples=["0.1.0"])
 
 
 class Liveness(Answer):

@@ -147,6 +147,10 @@ class Platform(IntakePlatform, Protocol):
         """Health, partitions, lags."""
         ...
 
+    async def request_move(self, shard: int, actor: int) -> int | None:
+        """Have a shard moved to another partition actor soon; who holds it now, None where one of them is unknown."""
+        ...
+
     async def create_key(
         self, fleet: str, scopes: Iterable[Scope], expires_at: int | None = None, vehicles: Iterable[str] = ()
     ) -> IssuedKey:

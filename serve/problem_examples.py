@@ -20,6 +20,7 @@ EXAMPLES: Final[dict[str, Problem]] = {
     "unauthenticated": problems.unauthenticated(),
     "forbidden": problems.forbidden("query"),
     "other-fleet": problems.other_fleet("north"),
+    "every-fleet": problems.not_the_operator("The storage is that of all fleets together"),
     "other-vehicle": problems.other_vehicle("truck-8"),
     "not-found": problems.not_found("fleet `north` has no vehicle `truck-8`"),
     "method-not-allowed": problems.method_not_allowed(["POST"]),

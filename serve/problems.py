@@ -100,6 +100,11 @@ def other_fleet(fleet: str) -> Problem:
     return Problem("forbidden", 403, "Not allowed", f"This key manages the keys of fleet `{fleet}` alone.")
 
 
+def not_the_operator(what: str) -> Problem:
+    """403: what is asked for tells of every fleet."""
+    return Problem("forbidden", 403, "Not allowed", f"{what}: only the bootstrap key may see it.")
+
+
 def unreadable(detail: str) -> Problem:
     """400: the body cannot be read at all."""
     return Problem("unreadable-body", 400, "The body cannot be read", detail)

@@ -19,6 +19,7 @@ from pipeline.submission import Counts
 from serve.access import check_vehicles
 from serve.budget import ByteBudget, Held
 from serve.coalesce import SMALL_BYTES, Coalescer
+from serve.dead_letter_room import DeadLetterRoom
 from serve.intake import Intake, Origin
 from serve.platform import IntakePlatform
 from serve.rate_limits import RateLimits, frame_unit
@@ -77,6 +78,11 @@ class Taker:
         """Bodies in memory at one time."""
         self.on_refused_frames: Callable[[int], None] = lambda frames: None
         """Told how many frames were parsed and then refused for want of room."""
+
+    @property
+    def room(self) -> DeadLetterRoom:
+        """What it knows of the fleets' dead letters."""
+        return self._intake.room
 
     @property
     def max_body_bytes(self) -> int:

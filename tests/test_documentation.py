@@ -22,8 +22,10 @@ def test_the_configuration_page_is_a_configuration(tmp_path: Path) -> None:
 
 
 def test_the_metrics_page_lists_exactly_the_metrics() -> None:
-    rows = re.findall(r"^\| `(\S+)` \| (\w+) \| (.*?) \| (.*) \|$", (DOCS / "metrics.md").read_text(), re.MULTILINE)
-    assert rows == [(one.name, one.kind, ", ".join(one.labels), one.meaning) for one in ALL]
+    rows = re.findall(
+        r"^\| `(\S+)` \| (\w+) \| (.*?) \| (.*?) \| (.*) \|$", (DOCS / "metrics.md").read_text(), re.MULTILINE
+    )
+    assert rows == [(one.name, one.kind, one.unit, ", ".join(one.labels), one.meaning) for one in ALL]
     assert len({one.name for one in ALL}) == len(ALL)
     in_code = {one for one in vars(metrics).values() if isinstance(one, metrics.Metric)}
     assert in_code == set(ALL)

@@ -48,7 +48,14 @@ LAYERS = [
         "pipeline.windows",
         "pipeline.anomalies",
     },
-    {"pipeline.lanes", "pipeline.journal", "pipeline.submission", "pipeline.clickhouse", "pipeline.history"},
+    {
+        "pipeline.lanes",
+        "pipeline.journal",
+        "pipeline.submission",
+        "pipeline.clickhouse",
+        "pipeline.history",
+        "pipeline.scaling",
+    },
     {"pipeline.config"},
     {"pipeline.shard"},
 ]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 
 from canfleet import api
+
+_COLUMNS: Final = ("shard", "actor", "breaker", "vehicles", "journal", "not stored", "not processed", "ClickHouse")
 
 
 def status(key: api.Key, url: api.Url = api.DEFAULT_URL, as_json: api.Json = False) -> None:
@@ -19,9 +21,9 @@ def status(key: api.Key, url: api.Url = api.DEFAULT_URL, as_json: api.Json = Fal
         typer.echo(json.dumps(document))
         return
     console = Console()
-    shards = Table("shard", "breaker", "vehicles", "journal", "not stored", "not processed", "ClickHouse", box=None)
+    shards = Table(*_COLUMNS, box=None)
     for shard in document.get("shards", []):
-        first = str(shard["shard"]), str(shard["breaker"])
+        first = str(shard["shard"]), str(shard["actor"]), str(shard["breaker"])
         if "error" in shard:
             shards.add_row(*first, "", "", "", "", f"[red]{shard['error']}")
             continue

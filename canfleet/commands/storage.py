@@ -35,7 +35,7 @@ def storage(
 ) -> None:
     """Show what the warehouse takes. It asks ClickHouse itself: the tables hold every fleet's rows."""
     from pipeline.clickhouse.client import Warehouse
-    from pipeline.clickhouse.storage import inserted_per_s, month, tiers
+    from pipeline.clickhouse.storage import overview
     from pipeline.config import load_config
 
     loaded = load_config(config, {})
@@ -46,22 +46,16 @@ def storage(
     )
     warehouse = Warehouse.connect(settings)
     try:
-        found, per_s = tiers(warehouse), inserted_per_s(warehouse)
+        found = overview(warehouse, rate)
     finally:
         warehouse.close()
-    ahead = month(found, settings.retention, settings.cost, per_s.get("frames", 0.0) if rate is None else rate)
     if as_json:
-        document = {
-            "tiers": [asdict(one) for one in found],
-            "inserted_per_s": per_s,
-            "month": None if ahead is None else asdict(ahead),
-        }
-        typer.echo(json.dumps(document))
+        typer.echo(json.dumps(asdict(found)))
         return
     console = Console()
-    console.print(_shown(found))
-    if ahead is not None:
-        console.print(_extrapolated(ahead), highlight=False)
+    console.print(_shown(found.tiers))
+    if found.month is not None:
+        console.print(_extrapolated(found.month), highlight=False)
 
 
 def _shown(found: list[Tier]) -> Table:

@@ -12,6 +12,7 @@ KINDS: Final = {
     "signals": "signals",
     "signals_1m_states": "signals_1m",
     "signals_1h_states": "signals_1h",
+    "fleet_signals_1h_states": "signals_1h",
     "anomalies_log": "anomalies",
     "dead_letters": "dead_letters",
     "dead_letter_marks": "dead_letters",

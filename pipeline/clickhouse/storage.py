@@ -90,6 +90,33 @@ class Month:
     kept_usd: float
 
 
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What `canfleet storage` and `GET /v1/storage` tell.
+
+    Attributes:
+        tiers: see `tiers`.
+        inserted_per_s: see `inserted_per_s`.
+        month: see `month`.
+    """
+
+    tiers: list[Tier]
+    inserted_per_s: dict[str, float]
+    month: Month | None
+
+
+def overview(warehouse: Warehouse, frames_per_s: float | None = None) -> Overview:
+    """What the tables take, and what a month will; at the rate of the last five minutes unless one is given. O(parts).
+
+    Raises:
+        WarehouseError, WarehouseAway: see `Warehouse`.
+    """
+    found, per_s = tiers(warehouse), inserted_per_s(warehouse)
+    rate = per_s.get("frames", 0.0) if frames_per_s is None else frames_per_s
+    settings = warehouse.settings
+    return Overview(found, per_s, month(found, settings.retention, settings.cost, rate))
+
+
 def cold_disks(warehouse: Warehouse) -> list[str]:
     """Names of the disks of the cold volume; none where there is no such volume."""
     rows = warehouse.rows(_COLD_DISKS, {"policy": warehouse.settings.storage_policy or ""})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pipeline.config import CanfleetConfig
 from pipeline.errors import Overloaded
 from pipeline.journal.log import Journal
@@ -19,6 +21,8 @@ class Admission:
         """For the shard called `name` and its `journal`."""
         self._name = name
         self._bound = config.shard.max_unprocessed_bytes
+        self._journal = journal
+        self._settings = config.journal
         self._space = DiskSpace(journal.directory, config.journal, lambda: journal.size_bytes)
         self._committed_bytes = self._processed_bytes = 0
 
@@ -26,6 +30,20 @@ class Admission:
     def unprocessed_bytes(self) -> int:
         """What waits to be processed."""
         return self._committed_bytes - self._processed_bytes
+
+    @property
+    def room_bytes(self) -> int:
+        """What the journal may still grow before live requests are refused, negative where they are. For any thread.
+
+        A disk that does not answer has no room; whoever wants to write to it is told what is wrong.
+        """
+        try:
+            found = os.statvfs(self._journal.directory)
+        except OSError:
+            return 0
+        room = found.f_bavail * found.f_frsize - self._settings.min_free_bytes
+        most = self._settings.max_bytes
+        return room if most is None else min(room, most - most // 10 - self._journal.size_bytes)
 
     def check(self, lane: Lane) -> None:
         """Let a request of `lane` go on; asked by one thread.

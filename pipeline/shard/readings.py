@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline import metrics
+from pipeline.breaker import State
 from pipeline.metrics import Metric
 from pipeline.shard.shard import Shard
 
@@ -17,8 +18,13 @@ def readings(shard: Shard) -> list[tuple[Metric, tuple[str, ...], float]]:
     return [
         (metrics.BACKLOG, (number,), status["unstored_journal_bytes"]),
         (metrics.UNPROCESSED, (number,), status["unprocessed_bytes"]),
+        (metrics.UNSTORED_AGE, (number,), status["unstored_age_s"]),
         (metrics.JOURNAL, (number,), status["journal_bytes"]),
+        (metrics.JOURNAL_ROOM, (number,), status["journal_room_bytes"]),
+        (metrics.CHECKPOINT_AGE, (number,), status["checkpoint_age_s"]),
+        (metrics.RECOVERING, (number,), float(status["recovering"])),
         (metrics.WAREHOUSE_UP, (number,), float(status["warehouse_error"] is None)),
+        (metrics.BREAKER_OPEN, (number,), float(status["warehouse_breaker"] != State.CLOSED)),
         *((metrics.MISSING, (number, fleet), count) for fleet, count in missing.items()),
         *(
             (metric, (number, fleet), counts[name])

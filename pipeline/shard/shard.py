@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import threading
 import time
@@ -17,10 +16,9 @@ from pipeline.clickhouse.writer import Writer
 from pipeline.config import CanfleetConfig
 from pipeline.decode.catalogue import Catalogue
 from pipeline.dedup.filter import DuplicateFilter
-from pipeline.errors import Fenced, JournalError, WarehouseAway, WarehouseError
+from pipeline.errors import WarehouseAway, WarehouseError
 from pipeline.journal.log import Journal
 from pipeline.journal.tenure import JOURNAL, Tenure
-from pipeline.priority import PROCESSING, STORING, give_way
 from pipeline.shard.accounts import count_accepted, count_late
 from pipeline.shard.admission import Admission
 from pipeline.shard.checkpoints import Checkpoints, Snapshot
@@ -32,6 +30,7 @@ from pipeline.shard.insert_rows import Processed, anomaly_rows
 from pipeline.shard.lags import Lags
 from pipeline.shard.ledger import accepted_by_fleet
 from pipeline.shard.live_state import LiveState, wall_clock_us
+from pipeline.shard.loops import Loops
 from pipeline.shard.process import GroupDecoder
 from pipeline.shard.recovery import recover, unprocessed
 from pipeline.shard.store import Storer
@@ -39,7 +38,6 @@ from pipeline.shard.warm import warm
 
 log = logging.getLogger(__name__)
 
-_RETRY_S: Final = 1.0
 _LOOK_S: Final = 0.02
 _STATE_LAYOUT: Final = 3
 """Raised when the arrays of windows, latest values or series in a checkpoint change their meaning."""
@@ -48,12 +46,6 @@ _STATE_LAYOUT: Final = 3
 def shard_folder(data_dir: Path, number: int) -> Path:
     """The folder of a shard, which holds that of its present tenure: see `pipeline.journal.tenure`."""
     return data_dir / "shards" / str(number)
-
-
-def _end_process(error: BaseException) -> None:
-    """End the process: a restart recovers from the journal, a shard that half works does not."""
-    log.critical("ending the process after %r", error)
-    os._exit(70)
 
 
 class Shard(LiveState):
@@ -100,15 +92,9 @@ class Shard(LiveState):
         self._recovering = False
         self._unprocessed: queue.Queue[Group | None] = queue.Queue()
         self._processed_to = self._journal.start
-        self._stopping = threading.Event()
-        self._leaving = False
-        self._threads: list[threading.Thread] = []
-        self.store_error: str | None = None
-        """Why the last insert failed; None while inserts succeed."""
+        self.loops = Loops(self)
         self.on_anomaly: Callable[[], None] = lambda: None
         """Called from the processing thread after anomalies changed."""
-        self.on_fatal: Callable[[BaseException], None] = _end_process
-        """Called from a loop that failed for a reason it cannot handle; the shard does no more work after it."""
         warm(config, catalogue)
         self._recover()
 
@@ -164,7 +150,7 @@ class Shard(LiveState):
 
         After a restart the groups that the checkpoint lacks come first; what is committed meanwhile waits for them.
         """
-        if self._leaving:
+        if self.loops.leaving:
             return False
         group = self._next_recovered()
         if group is not None:
@@ -283,26 +269,14 @@ class Shard(LiveState):
 
     # -- life ---------------------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Begin to process and store in threads of their own."""
-        for target, role in ((self._process_loop, "process"), (self._store_loop, "store")):
-            thread = threading.Thread(target=self._guard, args=(target,), name=f"{self.name}-{role}", daemon=True)
-            thread.start()
-            self._threads.append(thread)
-
     def close(self, *, timeout_s: float = 30.0) -> bool:
         """Process and store what is committed, checkpoint, and release the journal.
 
         Returns:
             Whether everything reached ClickHouse; what did not is in the journal and goes on at the next start.
         """
-        self._stopping.set()
         self._unprocessed.put(None)
-        deadline = time.monotonic() + timeout_s
-        for thread in self._threads:
-            thread.join(max(0.1, deadline - time.monotonic()))
-        stored = not self._threads or not any(thread.is_alive() for thread in self._threads)
-        stored = stored and self._storer.waiting.backlog_bytes == 0
+        stored = self.loops.finish(timeout_s) and self._storer.waiting.backlog_bytes == 0
         if not self._recovering:
             self._checkpoints.save()
         self._journal.close()
@@ -324,61 +298,36 @@ class Shard(LiveState):
         After the last `commit`. A group or an insert under way is finished, if that takes no longer than `timeout_s`;
         the next holder sends an insert again whose end is not in the journal.
         """
-        self._leaving = True
-        self._stopping.set()
         self._unprocessed.put(None)
-        deadline = time.monotonic() + timeout_s
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        self.loops.leave(timeout_s)
         self._journal.close()
 
-    def _guard(self, loop: Callable[[], None]) -> None:
-        try:
-            loop()
-        except Exception as error:
-            if self._leaving and isinstance(error, JournalError):
-                # It was released under a loop that took too long; what the loop did is not in it, and is done again.
-                return
-            log.critical("%s: %s failed", self.name, threading.current_thread().name, exc_info=error)
-            self.on_fatal(error)
-
-    def _process_loop(self) -> None:
-        give_way(PROCESSING)
-        while self.process_next(wait=True):
-            pass
-
-    def _store_loop(self) -> None:
-        give_way(STORING)
-        while True:
-            stopping = self._stopping.wait(self._pause())
-            if self._leaving:
-                return
-            try:
-                stored = self.store_next()
-                self.store_error = None
-            except Fenced:
-                raise
-            except (WarehouseError, JournalError) as error:
-                stored = False
-                if self.store_error is None:
-                    log.warning("%s: %s; acknowledged frames wait in the journal", self.name, error)
-                self.store_error = str(error)
-                if stopping:
-                    return
-                self._stopping.wait(max(_RETRY_S, self._storer.breaker.wait_s()))
-            if stopping and not stored and self._unprocessed.empty() and not self._storer.waiting.backlog_bytes:
-                return
-            # A snapshot before the restart is made up for would count its frames twice.
-            if not stopping and not self._recovering:
-                self._checkpoints.save_when_due()
-
-    def _pause(self) -> float:
+    def gathering_s(self) -> float:
         """How long to gather before the next insert: not at all where a full one waits already."""
         waiting = self._storer.waiting
         full = waiting.cached_values >= self._config.shard.flush_values or waiting.has_backlog
-        return 0.0 if full or self._stopping.is_set() else self._config.shard.flush_interval_s
+        return 0.0 if full else self._config.shard.flush_interval_s
+
+    def retry_s(self) -> float:
+        """How long ClickHouse is better left alone."""
+        return self._storer.breaker.wait_s()
+
+    def all_is_stored(self) -> bool:
+        """Whether nothing that was committed waits to be processed or stored."""
+        return self._unprocessed.empty() and not self._storer.waiting.backlog_bytes
+
+    def save_when_due(self) -> None:
+        """Begin a checkpoint if one is due. By the thread that stores, so that ledger and offsets agree."""
+        # A snapshot before the restart is made up for would count its frames twice.
+        if not self._recovering:
+            self._checkpoints.save_when_due()
 
     # -- answers ------------------------------------------------------------------------------------------------
+
+    @property
+    def store_error(self) -> str | None:
+        """Why the last insert failed; None while inserts succeed."""
+        return self.loops.problem
 
     @property
     def rollups_waiting(self) -> bool:

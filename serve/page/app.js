@@ -6,9 +6,12 @@ import { Fleet } from "./fleet.js";
 import { counted, subject, words } from "./format.js";
 import { place, read } from "./links.js";
 import * as anomalies from "./views/anomalies.js";
+import * as fences from "./views/fences.js";
 import * as letters from "./views/letters.js";
 import * as map from "./views/map.js";
 import * as overview from "./views/overview.js";
+import * as signals from "./views/signals.js";
+import * as storage from "./views/storage.js";
 import * as vehicle from "./views/vehicle.js";
 import * as vehicles from "./views/vehicles.js";
 
@@ -22,7 +25,10 @@ const VIEWS = {
   map: { view: map, needs: "/v1/fleet/positions" },
   vehicles: { view: vehicles, needs: "/v1/fleet/positions" },
   anomalies: { view: anomalies, needs: "/v1/anomalies" },
+  signals: { view: signals, needs: "/v1/fleet/signals/{signal}" },
+  geofences: { view: fences, needs: "/v1/fleet/geofences" },
   letters: { view: letters, needs: "/v1/dead-letters" },
+  storage: { view: storage, needs: "/v1/storage" },
 };
 
 let opening = null; // AbortController of the key that was given last
@@ -56,15 +62,16 @@ async function open(key) {
   const api = new Api(key);
   const fleet = new Fleet(api);
   setState("connecting", "");
+  const known = endpoints();
   try {
     // One question first: a wrong key is refused once, and not once by every part of the page.
-    await api.get("/v1/fleet/summary", signal);
+    fleet.summary = await api.get("/v1/fleet/summary", signal);
   } catch (error) {
     if (signal.aborted) return;
     // Anything else may pass, and the live feed tells of it and tries again.
     if (error.refused || error.status === 429) return askForKey(error.message);
   }
-  const paths = await endpoints();
+  const paths = await known;
   if (signal.aborted) return;
   session = { controller, api, fleet, paths };
   sessionStorage.setItem(KEY, key);

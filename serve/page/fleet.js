@@ -1,6 +1,7 @@
 // What the page knows of the fleet: numbers, places and anomalies, kept up to date for whichever view is open.
 
 import { follow, repeat } from "./live.js";
+import { Fence } from "./map/fence.js";
 import { Tracks } from "./map/tracks.js";
 
 const KEPT_ANOMALIES = 2_000;
@@ -10,6 +11,8 @@ const ONLINE_US = 60_000_000;
 
 // Events: `summary`, `places`, `anomalies` (detail: those that are new), `state` (detail: live, wait).
 export class Fleet extends EventTarget {
+  #fences = null;
+
   constructor(api) {
     super();
     this.api = api;
@@ -35,6 +38,13 @@ export class Fleet extends EventTarget {
     follow(this.api, signal, on);
     const period = () => (this.places.vehicle_id.length > LARGE ? 5_000 : 2_000);
     repeat(period, signal, () => this.#places(signal), (error) => error?.status === 401 && refused(error));
+  }
+
+  // The fleet's geofences. They are configured, so they are asked for once.
+  fences() {
+    this.#fences ??= this.api.get("/v1/fleet/geofences").then(({ fences }) => fences.map((one) => new Fence(one)));
+    this.#fences.catch(() => { this.#fences = null; });
+    return this.#fences;
   }
 
   online(row) {

@@ -9,6 +9,7 @@ const given = (value) => typeof value === "number" && Number.isFinite(value);
 export const compact = (value) => (given(value) ? COMPACT.format(value) : "–");
 export const whole = (value) => (given(value) ? WHOLE.format(value) : "–");
 export const exact = (value) => (given(value) ? EXACT.format(value) : "–");
+export const number = (value, digits) => (given(value) ? value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }) : "–");
 export const unitText = (unit) => UNITS[unit] ?? unit ?? "";
 
 export function seconds(value) {
@@ -18,6 +19,12 @@ export function seconds(value) {
   if (value < 7200) return `${Math.round(value / 60)} min`;
   if (value < 172800) return `${Math.round(value / 3600)} h`;
   return `${Math.round(value / 86400)} d`;
+}
+
+export function size(bytes) {
+  if (!given(bytes)) return "–";
+  const power = Math.max(0, Math.min(4, Math.floor(Math.log10(Math.max(1, bytes)) / 3)));
+  return `${(bytes / 1000 ** power).toFixed(power ? 1 : 0)} ${["B", "kB", "MB", "GB", "TB"][power]}`;
 }
 
 export function ago(microseconds, now = Date.now() * 1000) {

@@ -10,6 +10,7 @@ from tests.chaos.clickhouse_faults import Broken, KillClickHouse, Refused, Slow,
 from tests.chaos.clock_faults import Clocks, ClockSkew
 from tests.chaos.disk_faults import DiskFull, PowerCut, TornJournal
 from tests.chaos.fault import Fault, Kill, KillEverything, KillUp, Stop
+from tests.chaos.move_faults import MoveShard
 from tests.chaos.processes import Role
 from tests.chaos.subject import Subject
 from tests.loop_disk import LoopDisk
@@ -27,8 +28,11 @@ _KILLED: Final = {
 }
 
 
-def every_fault(subject: Subject, clocks: Clocks, no_disk: str | None, power: LoopDisk | str) -> list[Fault]:
-    """All kinds; `no_disk` is why the journals have no small disk, `power` the disk whose power can be cut."""
+def every_fault(
+    subject: Subject, clocks: Clocks, no_disk: str | None, power: LoopDisk | str, actors: int
+) -> list[Fault]:
+    """All kinds; `no_disk` is why the journals have no small disk, `power` the disk whose power can be cut,
+    `actors` how many partition actors there are at least."""
     faults: list[Fault] = [Kill(name, subject, role) for name, role in _KILLED.items()]
     faults += [Stop("gateway", subject, Role.GATEWAY), Stop("partition", subject, Role.PARTITION)]
     if subject.proxy is None:
@@ -38,6 +42,7 @@ def every_fault(subject: Subject, clocks: Clocks, no_disk: str | None, power: Lo
         faults += [Refused(subject.proxy), Broken(subject.proxy), Slow(subject.proxy)]
     faults += [KillEverything(subject), KillUp(subject), TornJournal(subject), PowerCut(subject, power)]
     faults += [DiskFull(subject.data_dir / "shards", no_disk)]
+    faults += [MoveShard(subject, actors)]
     faults += [ClockSkew("ahead", clocks, _HOUR_US), ClockSkew("late", clocks, -24 * _HOUR_US)]
     return faults
 

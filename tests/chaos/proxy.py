@@ -9,7 +9,7 @@ _CHUNK: Final = 64 << 10
 
 
 class TcpProxy:
-    """Carries bytes between one local port and `target`; lives in one event loop.
+    """Carries bytes between one port and `target`; lives in one event loop.
 
     Attributes:
         target: host and port of connections to come.
@@ -18,8 +18,9 @@ class TcpProxy:
         bytes_per_s: carry at most so much in each direction of a connection; None: no bound.
     """
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int], host: str = "127.0.0.1") -> None:
         self.target = target
+        self._host = host
         self.port = 0
         self.break_after: int | None = None
         self.bytes_per_s: float | None = None
@@ -27,8 +28,8 @@ class TcpProxy:
         self._connections: dict[_Connection, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
-        """Listen on 127.0.0.1; on a free port the first time."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        """Listen on `host`; on a free port the first time."""
+        self._server = await asyncio.start_server(self._accept, self._host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def refuse(self) -> None:

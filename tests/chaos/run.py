@@ -83,6 +83,10 @@ def run(plan: Plan, say: Callable[[str], None]) -> Report:
             raise group.exceptions[0] from group
 
 
+def _actors(plan: Plan) -> int:
+    return int(plan.settings.get("scaling", {}).get("min_actors", 1))
+
+
 class _Run:
     def __init__(self, plan: Plan, say: Callable[[str], None], no_disk: str | None, power: LoopDisk | str) -> None:
         self._plan = plan
@@ -103,7 +107,9 @@ class _Run:
         self._say("starting a platform …")
         async with Subject(folder, _SETTINGS | plan.settings, external=plan.external) as subject:
             keys = await subject.keys()
-            faults, skipped = self._choose(every_fault(subject, self._clocks, self._no_disk, self._power))
+            faults, skipped = self._choose(
+                every_fault(subject, self._clocks, self._no_disk, self._power, _actors(plan))
+            )
             traffic = Traffic(plan.seed, plan.rate, time.time_ns() // 1000)
             async with (
                 Client(subject.child.url, keys, traffic, plan.seed) as client,

@@ -6,13 +6,18 @@ import pytest
 
 from tests.chaos.run import Plan, run
 
-FAULTS = ("kill-partition", "kill-gateway", "kill-clickhouse", "stop-partition", "kill-everything")
+FAULTS = ("kill-partition", "kill-gateway", "kill-clickhouse", "stop-partition", "move-shard", "kill-everything")
+SETTINGS = {
+    "shard": {"partitions": 12, "shards": 3, "checkpoint_interval_s": 15, "rollup_interval_s": 10},
+    # A partition actor that is stopped for longer than this loses its shards to the other one, and must find out.
+    "scaling": {"min_actors": 2, "max_actors": 2, "look_every_s": 1, "away_after_s": 2},
+}
 
 
 @pytest.mark.platform
 def test_nothing_is_lost_or_doubled_whatever_is_killed() -> None:
     said: list[str] = []
-    report = run(Plan(seed=2, rate=4_000, every_s=4, faults=FAULTS, external=False), said.append)
+    report = run(Plan(seed=2, rate=4_000, every_s=4, faults=FAULTS, external=False, settings=SETTINGS), said.append)
     text = "\n".join([*said, *report.lines()])
     document = report.document
     assert report.kept, text

@@ -82,6 +82,11 @@ def test_every_import_of_a_module_leads_to_a_file() -> None:
             assert ((PAGE / name).parent / target).resolve().is_file(), f"{name} imports {target}"
 
 
+def test_every_module_is_fetched_at_once() -> None:
+    named = re.findall(r'rel="modulepreload" href="/page/([^"]+)"', (PAGE / "index.html").read_text())
+    assert sorted(named) == [name for name in OWN if name.endswith(".js") and name != "app.js"]
+
+
 def test_the_library_is_the_one_its_readme_names() -> None:
     folder = PAGE / "vendor" / "uplot"
     named = dict(re.findall(r"^\| `(\S+)` \| `(\w{64})` \|$", (folder / "README.md").read_text(), re.MULTILINE))

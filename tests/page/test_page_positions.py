@@ -16,6 +16,7 @@ from pipeline.decode.databases import load_catalogue
 from pipeline.history.drive import Drive
 from pipeline.history.settings import DriveSignals
 from pipeline.shard.live_state import LiveState
+from serve import position_routes
 
 NOW = 1_785_000_000_000_000
 DBC = """VERSION ""
@@ -84,7 +85,7 @@ def expected(feed: Feed, fleet: str, vehicle: str) -> tuple[float | None, float 
         if abs(lat) <= 90 and abs(lon) <= 180:
             place = [round(lat, 6), round(lon, 6)]
     speed = value[drive.speed.message, drive.speed.signal] * drive.speed.scale * 3.6 if drive.speed else None
-    return place[0], place[1], None if speed is None or not np.isfinite(speed) else round(speed, 1)
+    return place[0], place[1], None if speed is None or not np.isfinite(speed) else speed
 
 
 VALUE = st.one_of(st.floats(-200, 200).map(lambda value: round(value, 7)), st.just(float("nan")))
@@ -129,3 +130,19 @@ def test_without_databases_the_vehicles_are_listed_all_the_same(tmp_path: Path) 
     assert np.isnan(columns["latitude"]).all()
     assert np.isnan(columns["speed"]).all()
     assert state.positions("b")["vehicle_id"] == []
+
+
+@pytest.mark.parametrize(
+    ("accepted", "packed"),
+    [
+        ("gzip, deflate, br, zstd", True),
+        ("br;q=1.0, GZIP;q=0.8", True),
+        ("gzip;q=0, br", False),
+        ("br, gzip; q=0.000", False),
+        ("x-gzip2", False),
+        ("identity", False),
+        ("", False),
+    ],
+)
+def test_a_large_answer_is_compressed_for_whoever_takes_it(accepted: str, packed: bool) -> None:
+    assert bool(position_routes._TAKES_GZIP.search(accepted)) == packed

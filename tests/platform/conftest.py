@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import httpx
@@ -13,12 +14,20 @@ from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.settings import WarehouseSettings
 from simulator import FLEET_DBC
 
+FENCES = {
+    "depot": {"circle": {"latitude": 46.5, "longitude": 7.5, "radius_m": 500}, "fleets": ["page"]},
+    "region": {"polygon": [[40, 0], [54, 0], [54, 25], [40, 25]], "fleets": ["page"]},
+}
+
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChildPlatform]:
     databases = [FLEET_DBC, *(path for path in (GNSS, J1939) if path.exists())]
-    options = [part for path in databases for part in ("--dbc", str(path))]
-    with ChildPlatform(tmp_path_factory.mktemp("platform"), 0, 0, 0, *options) as running:
+    folder = tmp_path_factory.mktemp("platform")
+    config = folder / "canfleet.yaml"
+    config.write_text(json.dumps({"history": {"geofences": FENCES}}))
+    options = ["--config", str(config), *(part for path in databases for part in ("--dbc", str(path)))]
+    with ChildPlatform(folder / "data", 0, 0, 0, *options) as running:
         yield running
 
 

@@ -68,7 +68,7 @@ def test_the_hours_of_the_ledger_add_up_and_agree_with_clickhouse(
 
 
 def test_every_metric_shows_in_prometheus_format(platform: ChildPlatform, http: httpx.Client) -> None:
-    http.post("/v1/frames", json=frames("metered-1", [1, 2, 3]))
+    http.post("/v1/frames", json=[*frames("metered-1", [1, 2, 3]), {"vehicle_id": ""}])
     http.post("/v1/frames", content=b"x", headers={"Content-Type": "text/plain"})
     http.get("/v1/vehicles/metered-1/signals/EngineSpeed")
     address = metrics_address(platform)

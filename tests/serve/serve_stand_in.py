@@ -137,6 +137,9 @@ class StandIn:
         rest = {"frames_missing": 0, "earlier": Tally().as_dict(), "complete_from": 0, "rollups_waiting": False}
         return {"fleet": fleet, **tally, "hours": hours, **rest}
 
+    async def request_move(self, shard: int, actor: int) -> int | None:
+        return 0 if shard < 8 and actor < 2 else None
+
     async def gaps(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
         if (fleet, vehicle_id) not in self.state:
             return None

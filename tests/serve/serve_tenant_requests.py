@@ -69,6 +69,8 @@ def values_of(name: str, known: Secrets) -> list[str] | None:
         "all": ["true"],
         "by": ["max"],
         "top": ["1"],
+        "rate": ["50000"],
+        "shard": ["0", "7"],
         # Logs begin with the time at which they were written.
         "format": ["parquet"],
         "fleet": ["north", "south", "west"],
@@ -91,6 +93,7 @@ def bodies_of(operation: str, known: Secrets) -> list[tuple[str, bytes]] | None:
         "send_frames": [(JSON, json.dumps([frame]).encode()), (NDJSON, b"{"), (ARROW, b"")],
         "send_log": [("application/octet-stream", CANDUMP)],
         "replay_dead_letters": [(JSON, json.dumps(one).encode()) for one in replays],
+        "move_shard": [(JSON, b'{"actor": 0}'), (JSON, b'{"actor": 1}')],
         "create_key": [(JSON, json.dumps(one).encode()) for one in keys],
     }.get(operation)
 

@@ -61,8 +61,11 @@ class WholePlatform(ShardPlatform):
     async def gaps(self, fleet: str, vehicle_id: str) -> dict[str, Any] | None:
         return gaps_of(self.shard, fleet, vehicle_id)
 
+    async def request_move(self, shard: int, actor: int) -> int | None:
+        return 0 if shard == actor == 0 else None
+
     async def status(self) -> dict[str, Any]:
-        return {"partitions": 8, "shards": [self.shard.status() | {"draining": False, "breaker": "closed"}]}
+        return {"partitions": 8, "shards": [self.shard.status() | {"draining": False, "actor": 0, "breaker": "closed"}]}
 
     async def events(self, cursors: dict[int, int], timeout_s: float) -> tuple[dict[int, int], list[dict[str, Any]]]:
         newest, changed = self.shard.anomalies_since(cursors.get(0, 1 << 62))

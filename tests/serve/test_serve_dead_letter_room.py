@@ -12,6 +12,7 @@ from serve_stand_in import StandIn
 
 from pipeline.config import CanfleetConfig
 from pipeline.errors import DeadLettersFull, Overloaded
+from serve import dead_letter_room
 from serve.dead_letter_room import FRESH_S, DeadLetterRoom
 
 
@@ -150,3 +151,24 @@ def test_an_alarm_at_each_mark_once(platform: StandIn, caplog: pytest.LogCapture
     assert fits(room, 1)
     assert fits(room, 84)
     assert len(caplog.records) == 1
+
+
+def test_a_fleet_past_the_mark_is_counted_until_somebody_has_made_room(
+    platform: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letter_room, "WATCH_S", 0.01)
+    monkeypatch.setattr(dead_letter_room, "FRESH_S", 0.0)
+
+    async def scenario() -> None:
+        room = DeadLetterRoom(platform)
+        platform.stored_letters = 70
+        await room.admit("north", 1)
+        assert room.filled() == {"north": 0.71}
+        platform.stored_letters = 85
+        await room.admit("north", 1)
+        assert room.filled()["north"] == 0.86
+        platform.stored_letters = 20
+        while room.filled()["north"] > 0.2:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))

@@ -74,6 +74,7 @@ GETS = [
     "/v1/vehicles/v1/geofences",
     "/v1/vehicles/v1/export",
     "/v1/fleet/signals/Speed",
+    "/v1/fleet/geofences",
     "/v1/fleet/summary",
     "/v1/anomalies",
     "/v1/ledger",
@@ -364,6 +365,15 @@ def test_known_keys_go_on_working_while_the_key_store_is_away(platform: StandIn,
     asyncio.run(scenario())
 
 
+def test_a_shard_is_moved_by_the_operator_alone(ask: Any, platform: StandIn) -> None:
+    answer = ask("/v1/shards/3/move", BOOTSTRAP, "POST", json={"actor": 1})
+    assert (answer.status_code, answer.json()) == (202, {"shard": 3, "held_by": 0, "goes_to": 1})
+    check_problem(ask("/v1/shards/3/move", platform.key("north", "admin"), "POST", json={"actor": 1}), 403, "forbidden")
+    check_problem(ask("/v1/shards/8/move", BOOTSTRAP, "POST", json={"actor": 1}), 404, "not-found")
+    check_problem(ask("/v1/shards/3/move", BOOTSTRAP, "POST", json={"actor": 2}), 404, "not-found")
+    check_problem(ask("/v1/shards/3/move", BOOTSTRAP, "POST", json={"actor": -1}), 400, "bad-request")
+
+
 # Page and description ----------------------------------------------------------------------------
 
 
@@ -397,6 +407,8 @@ def test_the_description_names_the_whole_contract(ask: Any) -> None:
         "get /v1/vehicles/{vehicle_id}/export",
         "get /v1/fleet/signals/{signal}",
         "get /v1/fleet/summary",
+        "get /v1/fleet/geofences",
+        "get /v1/storage",
         "get /v1/fleet/positions",
         "get /v1/anomalies",
         "get /v1/ledger",
@@ -414,6 +426,8 @@ def test_the_description_names_the_whole_contract(ask: Any) -> None:
         "get /v1/keys",
         "delete /v1/keys/{key_id}",
         "post /v1/keys/{key_id}/rotate",
+        "post /v1/shards/{shard}/move",
+        "get /v1/fleet/signals/{signal}/history",
         "get /healthz",
         "get /readyz",
     }

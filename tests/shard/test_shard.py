@@ -243,7 +243,7 @@ def test_the_journal_is_cut_behind_two_checkpoints(tmp_path: Path, warehouse: Wa
 
 def test_loops_do_the_same_by_themselves(tmp_path: Path, warehouse: Warehouse) -> None:
     one = shard(tmp_path, warehouse, **{"shard.flush_interval_s": 0.05})
-    one.start()
+    one.loops.start()
     sent = batches(6)
     for batch in sent:
         one.commit([submission(batch)])
@@ -295,7 +295,7 @@ def test_rollups_that_a_crash_cut_off_are_finished_once(
 def test_checkpoints_are_written_while_frames_flow(tmp_path: Path, warehouse: Warehouse) -> None:
     overrides = {"shard.flush_interval_s": 0.02, "shard.checkpoint_interval_s": 0.05}
     one = shard(tmp_path / "one", warehouse, **overrides)
-    one.start()
+    one.loops.start()
     sent = batches(40)
     for batch in sent:
         one.commit([submission(batch)])

@@ -299,7 +299,7 @@ def test_a_failing_disk_stops_neither_the_loops_nor_what_comes_after_it(
     tmp_path: Path, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = shard(tmp_path, warehouse, **{"shard.flush_interval_s": 0.02, "shard.checkpoint_interval_s": 0.05})
-    one.start()
+    one.loops.start()
     first, second = batches(2)
     real = os.fdatasync
 

@@ -18,6 +18,7 @@ export class FleetMap {
     this.points = new Points();
     this.tracks = null;
     this.trips = [];
+    this.fences = [];
     this.chosen = null;
     this.centred = null;
     this.moved = false;
@@ -39,9 +40,9 @@ export class FleetMap {
   }
 
   // Shows the fleet as it is now; the first time, all of it.
-  show(points, { tracks = null, trips = [], chosen = null } = {}) {
+  show(points, { tracks = null, trips = [], fences = [], chosen = null } = {}) {
     const first = this.points.length === 0 && this.trips.length === 0;
-    Object.assign(this, { points, tracks, trips, chosen, grid: null });
+    Object.assign(this, { points, tracks, trips, fences, chosen, grid: null });
     if (first && !this.moved) this.fit();
     if (chosen !== null && chosen !== this.centred) this.#centre(chosen);
     this.draw();
@@ -49,10 +50,17 @@ export class FleetMap {
 
   fit() {
     this.moved = false;
-    const ends = this.trips.flat();
-    if (ends.length) this.view.fit(ends.map(([x]) => x), ends.map(([, y]) => y), ends.length);
-    else if (this.view.fit(this.points.x, this.points.y, this.points.length) === false) return;
-    this.#changed();
+    const lines = this.trips.length ? this.trips : this.fences.map(({ outline }) => outline);
+    const points = this.trips.length ? 0 : this.points.length;
+    const [xs, ys] = [0, 1].map((axis) => [...this.points[axis ? "y" : "x"].subarray(0, points), ...lines.flat().map((end) => end[axis])]);
+    if (this.view.fit(xs, ys, xs.length)) this.#changed();
+  }
+
+  // Shows a fence, with some of what is around it.
+  showFence(fence) {
+    this.moved = true;
+    this.view.fit(fence.outline.map(([x]) => x), fence.outline.map(([, y]) => y), fence.outline.length);
+    this.#zoom(0.4);
   }
 
   #centre(id) {

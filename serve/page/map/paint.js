@@ -8,6 +8,8 @@ const TRACKS = 400; // more vehicles in sight than this, and only the chosen one
 const CROWD = 8; // so many points within some pixels get a number beside them
 const CROWD_CELL = 36;
 const MOST_CROWDS = 80;
+const NAMED_FENCES = 12; // of more, only those that are as wide as their name have it beside them
+const LEAST_FENCE = 7;
 const ROUND = 3_000; // more points than this are squares, which cost a fraction
 
 export function palette() {
@@ -15,11 +17,12 @@ export function palette() {
   return Object.fromEntries(names.map((name) => [name, colour(name)]));
 }
 
-export function paint(context, view, points, { tracks, trips, chosen, colours }) {
+export function paint(context, view, points, { tracks, trips, fences, chosen, colours }) {
   context.fillStyle = colours.map;
   context.fillRect(0, 0, view.width, view.height);
   context.font = "11px system-ui, sans-serif";
   graticule(context, view, colours);
+  outlines(context, view, fences, colours);
   const seen = inSight(view, points);
   context.lineJoin = "round";
   if (trips.length) line(context, view, trips, colours.accent, 2);
@@ -64,6 +67,28 @@ function graticule(context, view, colours) {
     if (y > 26) context.fillText(label(n * step, "N", "S"), 4, y - 4);
   }
   context.stroke();
+}
+
+// Fences: their outlines, and their names where there is room for them. One that is too small to see is a small square.
+function outlines(context, view, fences, colours) {
+  context.strokeStyle = context.fillStyle = colours.good;
+  context.lineWidth = 1.5;
+  for (const { name, outline } of fences) {
+    const pixels = outline.map(([x, y]) => [view.screenX(x), view.screenY(y)]);
+    const [left, right] = [Math.min(...pixels.map(([x]) => x)), Math.max(...pixels.map(([x]) => x))];
+    const [top, bottom] = [Math.min(...pixels.map(([, y]) => y)), Math.max(...pixels.map(([, y]) => y))];
+    if (right < 0 || left > view.width || bottom < 0 || top > view.height) continue;
+    const small = Math.max(right - left, bottom - top) < LEAST_FENCE;
+    context.beginPath();
+    if (small) context.rect((left + right - LEAST_FENCE) / 2, (top + bottom - LEAST_FENCE) / 2, LEAST_FENCE, LEAST_FENCE);
+    else pixels.forEach(([x, y], i) => context[i ? "lineTo" : "moveTo"](x, y));
+    context.closePath();
+    context.globalAlpha = 0.12;
+    context.fill();
+    context.globalAlpha = 1;
+    context.stroke();
+    if (fences.length <= NAMED_FENCES || right - left > context.measureText(name).width) context.fillText(name, Math.max(4, left), Math.min(view.height - 4, bottom + (small ? LEAST_FENCE : 0) + 12));
+  }
 }
 
 function dots(context, view, points, seen, colours) {

@@ -24,8 +24,9 @@ export function mount(root, { fleet }, route, signal) {
   update();
 }
 
-// A map of the whole fleet in `root` that follows what is known; a click opens the vehicle.
-export function fleetMap(root, fleet, signal, { chosen = null, large = false } = {}) {
+// A map of the whole fleet, with its fences, in `root` that follows what is known; a click opens the vehicle.
+export function fleetMap(root, fleet, signal, { chosen = null, large = false, choose = (id) => { location.hash = place("vehicle", id); } } = {}) {
+  let fences = [];
   const describe = (id) => {
     const row = fleet.rowOf.get(id);
     if (row === undefined) return id;
@@ -33,9 +34,15 @@ export function fleetMap(root, fleet, signal, { chosen = null, large = false } =
     const open = fleet.open.get(id);
     return [id, `${exact(speed[row])} km/h`, ago(seen[row], now), open ? counted(open, "open anomaly", "open anomalies") : ""].filter(Boolean).join("\n");
   };
-  const map = new FleetMap(root, { label: "Map of the fleet", describe, signal, large, choose: (id) => { location.hash = place("vehicle", id); } });
-  const show = () => map.show(Points.of(fleet), { tracks: fleet.tracks, chosen });
+  const map = new FleetMap(root, { label: "Map of the fleet", describe, signal, large, choose });
+  const show = () => map.show(Points.of(fleet), { tracks: fleet.tracks, fences, chosen });
   fleet.addEventListener("places", show, { signal });
   show();
+  // A map without its fences is a map: the view of the fences says what is wrong.
+  fleet.fences().then((found) => {
+    fences = found;
+    show();
+    if (found.length && !map.moved) map.fit();
+  }, () => {});
   return map;
 }

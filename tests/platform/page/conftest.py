@@ -71,6 +71,9 @@ def fleet(platform: ChildPlatform) -> str:
     rpm = 2000 + 500 * np.sin(seconds / 300)
     rpm[3000] = 9000.0  # the database says 8000 at most
     send(platform, key, frames(["gappy"] * len(seconds), BEGIN_US + seconds * 1_000_000, ENGINE, engine(rpm)))
+    # In the past, and far from where it drives: to a depot, and away from it.
+    passing = places(np.array([46.4, 46.5, 46.6]), np.array([7.5, 7.5, 7.5]))
+    send(platform, key, frames(["veh-00001"] * 3, BEGIN_US + np.arange(3) * 60_000_000, POSITION, passing))
     bad = "\n".join(
         f'{{"vehicle_id": "veh-bad", "timestamp": 4102444800000000, "arbitration_id": {i}, "data": ""}}'
         for i in range(3)

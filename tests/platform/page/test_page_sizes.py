@@ -48,7 +48,7 @@ LONELY = """async () => {
     return [view.screenX(toX(told.longitude[row])), view.screenY(toY(told.latitude[row]))];
 }"""
 """Where the map shows the vehicle that stands alone."""
-PLACES = ("", "map", "vehicles", "vehicle/veh-00001", "anomalies", "letters")
+PLACES = ("", "map", "vehicles", "vehicle/veh-00001", "anomalies", "signals", "geofences", "letters")
 
 
 @pytest.mark.parametrize("width", [390, 1280, 1400])

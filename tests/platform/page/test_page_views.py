@@ -46,6 +46,8 @@ def test_every_view_opens_with_a_click(visit: Callable, fleet: str) -> None:
         ("Map", "map", "12 of 13 vehicles say where they are"),
         ("Vehicles", "vehicles", "13 found."),
         ("Anomalies", "anomalies", " found."),
+        ("Signals", "signals", "vehicles sent"),
+        ("Geofences", "geofences", "500 m around a point"),
         ("Dead letters", "letters", "4 in all, 4 shown."),
         ("Overview", "", "Newest anomalies"),
     ):
