@@ -6,8 +6,8 @@ MINUTES ?= 10
 SEED ?=
 SCENARIO ?= mixed
 IMAGE ?= canfleet:$(shell git rev-parse --short HEAD 2>/dev/null)
-SIDE_BY_SIDE := $(addprefix tests/,actors anomalies benchmark breaker clickhouse dead_letters decode dedup edge frames fuzz gaps \
-  grafana haproxy history journal keys lanes limits page ranges serve shard simulator windows)
+SIDE_BY_SIDE := $(addprefix tests/,actors alarms anomalies benchmark breaker clickhouse cluster dead_letters decode dedup delivery \
+  edge frames fuzz gaps grafana haproxy history journal keys lanes limits loadtest page ranges serve shard simulator windows)
 
 .PHONY: demo test check format bench chaos cluster-test fuzz load clean lock dashboards wheel image deploy smoke rollback
 

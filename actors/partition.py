@@ -19,9 +19,9 @@ from pipeline.decode.databases import load_catalogue
 from pipeline.descriptors import reserve_descriptors
 from pipeline.errors import PartitionMoved
 from pipeline.lanes.lane import Lane
-from pipeline.metrics import INSERT_SECONDS
+from pipeline.metrics import INSERT_SECONDS, Metric
 from pipeline.shard import account_answers
-from pipeline.shard.readings import readings
+from pipeline.shard.readings import NEUTRAL, readings
 from pipeline.shard.shard import Shard
 from pipeline.shard.warm import warm
 
@@ -48,6 +48,7 @@ class PartitionActor:
         self._answers = ThreadPoolExecutor(2, "answer")
         self._openers = ThreadPoolExecutor(2, "open")
         self._held: dict[int, HeldShard] = {}
+        self._told: set[tuple[Metric, tuple[str, ...]]] = set()
         self._opening: dict[int, asyncio.Future[HeldShard]] = {}
         for shard in placed(config.data_dir).shards_of(number):
             self._held[shard] = self._open(shard)
@@ -61,9 +62,15 @@ class PartitionActor:
         return HeldShard(shard, self._config, self._catalogue, warehouse, self._answers)
 
     def _readings(self) -> Iterator[Reading]:
+        told: dict[tuple[Metric, tuple[str, ...]], float] = {}
         for held in list(self._held.values()):
             if held.opened is not None:
-                yield from readings(held.opened)
+                told |= {(metric, labels): value for metric, labels, value in readings(held.opened)}
+        # Ray repeats for ever what a gauge said last, so that those of a shard which has moved must say nothing more.
+        gone = {(metric, labels): NEUTRAL.get(metric, 0.0) for metric, labels in self._told - told.keys()}
+        self._told = set(told)
+        for (metric, labels), value in (told | gone).items():
+            yield metric, labels, value
 
     def _of(self, shard: int) -> HeldShard:
         held = self._held.get(shard)

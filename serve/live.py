@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -13,8 +14,9 @@ from serve.platform import Platform
 
 _log: Final = logging.getLogger("canfleet.serve")
 
-QUEUED_EVENTS: Final = 1_000
-"""Events one subscriber may lag behind before it is dropped."""
+QUEUED_BYTES: Final = 4 << 20
+"""How far one subscriber may lag behind before it is dropped. What happens at one moment never drops it: when a whole
+fleet goes silent, that is thousands of anomalies, and nobody was slow."""
 POLL_S: Final = 10.0
 SUMMARY_S: Final = 1.0
 HEARTBEAT_S: Final = 5.0
@@ -34,15 +36,17 @@ class Subscriber:
     def __init__(self, fleet: str) -> None:
         """Listen to `fleet`."""
         self.fleet = fleet
-        self._queue: asyncio.Queue[bytes] = asyncio.Queue(QUEUED_EVENTS)
+        self._queue: asyncio.Queue[bytes] = asyncio.Queue()
+        self._queued_bytes = 0
         self._dropped = False
 
     def put(self, message: bytes) -> None:
-        """Queue a message; a full queue marks the subscriber as dropped instead of growing."""
-        try:
-            self._queue.put_nowait(message)
-        except asyncio.QueueFull:
+        """Queue what happened at one moment; a full queue marks the subscriber as dropped instead of growing."""
+        if self._queued_bytes > QUEUED_BYTES:
             self._dropped = True
+            return
+        self._queued_bytes += len(message)
+        self._queue.put_nowait(message)
 
     async def messages(self) -> AsyncIterator[bytes]:
         """What is queued, joined; a heartbeat comment when nothing comes. Ends when dropped."""
@@ -55,6 +59,7 @@ class Subscriber:
                 continue
             while not self._queue.empty():
                 chunks.append(self._queue.get_nowait())
+            self._queued_bytes = 0
             yield b"".join(chunks)
         yield _DROPPED
 
@@ -94,8 +99,11 @@ class LiveFeed:
                 _log.warning("the live feed lost the platform, trying again: %s", error)
                 await asyncio.sleep(RETRY_S)
                 continue
+            by_fleet: defaultdict[str, list[bytes]] = defaultdict(list)
             for anomaly in anomalies:
-                self._publish(anomaly["fleet"], event("anomaly", anomaly))
+                by_fleet[anomaly["fleet"]].append(event("anomaly", anomaly))
+            for fleet, events in by_fleet.items():
+                self._publish(fleet, b"".join(events))
 
     async def _summaries(self) -> None:
         while True:

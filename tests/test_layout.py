@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("pipeline", "actors", "serve", "simulator", "canfleet", "edge")
+PACKAGES = ("pipeline", "actors", "serve", "simulator", "loadtest", "canfleet", "edge")
 
 MAY_IMPORT = {
     "pipeline": set(),
     "actors": {"pipeline"},
     "serve": {"pipeline", "actors"},
     "simulator": {"pipeline"},
+    "loadtest": {"simulator"},
     "canfleet": {"pipeline", "actors", "serve", "simulator", "edge"},
     "edge": set(),
 }

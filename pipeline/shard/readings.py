@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pipeline import metrics
 from pipeline.breaker import State
 from pipeline.metrics import Metric
 from pipeline.shard.shard import Shard
+
+NEUTRAL: Final = {metrics.WAREHOUSE_UP: 1.0, metrics.JOURNAL_ROOM: float(1 << 62)}
+"""What a gauge says of a shard that is no longer held here, where that is not 0: nothing that alarms, or adds up."""
 
 
 def readings(shard: Shard) -> list[tuple[Metric, tuple[str, ...], float]]:

@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 from serve_stand_in import StandIn, bearer
 
-from serve.live import QUEUED_EVENTS, LiveFeed, Subscriber, event
+from serve.live import QUEUED_BYTES, LiveFeed, Subscriber, event
 from serve.query import build_query_app
 
 
@@ -80,12 +80,35 @@ def test_a_summary_comes_at_once_and_anomalies_reach_their_fleet_alone(platform:
 def test_a_reader_that_lags_is_dropped_with_a_word(platform: StandIn) -> None:
     async def scenario() -> list[bytes]:
         subscriber = Subscriber("north")
-        for i in range(QUEUED_EVENTS + 1):
-            subscriber.put(event("anomaly", {"n": i}))
+        message = event("anomaly", {"n": 1})
+        for _ in range(QUEUED_BYTES // len(message) + 2):
+            subscriber.put(message)
         return [message async for message in subscriber.messages()]
 
     [last] = asyncio.run(scenario())
     assert last.startswith(b": dropped")
+
+
+def test_a_whole_fleet_that_goes_silent_drops_nobody(platform: StandIn) -> None:
+    silent = 20_000
+
+    async def scenario() -> int:
+        stream = LiveFeed(platform).stream("north", b"")
+        await anext(stream)
+        await platform.listening.wait()
+        for n in range(silent):
+            platform.log.append({"fleet": "north", "kind": "missing_message", "n": n, "detail": "x" * 200})
+        await platform.announce({"fleet": "south", "kind": "missing_message", "n": -1})
+        seen = 0
+        async with asyncio.timeout(10):
+            while seen < silent:
+                message = await anext(stream)
+                assert b"dropped" not in message
+                seen += message.count(b"missing_message")
+        await stream.aclose()  # type: ignore[attr-defined]
+        return seen
+
+    assert asyncio.run(scenario()) == silent
 
 
 def test_the_feed_goes_on_after_the_platform_was_away(platform: StandIn) -> None:

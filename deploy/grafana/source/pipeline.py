@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders import dashboard as build
 
 from deploy.grafana.source import prometheus
 from deploy.grafana.source.panels import Shown, board, chart, number, red_from, row
-from deploy.grafana.source.prometheus import asks, per_second, quantile, total
+from deploy.grafana.source.prometheus import asks, per_second, quantile, slope, total, worst
 from pipeline import metrics
 
 
@@ -62,6 +62,14 @@ def _intake() -> list[Shown]:
                 "{{endpoint}} p99": quantile(metrics.ACKNOWLEDGEMENT_SECONDS, 0.99, "endpoint"),
             },
         ),
+        asks(
+            chart("Requests that failed, over an hour", "percentunit", meaning="The objective is 0.1 %."),
+            {"{{service}}": prometheus.FAILED_RATIO},
+        ),
+        asks(
+            chart("Questions", "s", meaning=metrics.ANSWER_SECONDS.meaning),
+            {"p50": quantile(metrics.ANSWER_SECONDS, 0.5), "p99": quantile(metrics.ANSWER_SECONDS, 0.99)},
+        ),
         asks(chart("Connected vehicles", meaning=metrics.STREAMS.meaning), {"streams": total(metrics.STREAMS)}),
         asks(
             chart("Journal", "bytes", meaning=metrics.JOURNAL.meaning), {"{{shard}}": total(metrics.JOURNAL, "shard")}
@@ -88,8 +96,13 @@ def _refused() -> list[Shown]:
             {"{{endpoint}}": per_second(metrics.REFUSED_FRAMES, "endpoint")},
         ),
         asks(
-            chart("Breakers open", meaning=metrics.PARTITION_AWAY.meaning),
-            {"shard {{shard}}": f"max by (shard) ({prometheus.exported(metrics.PARTITION_AWAY)})"},
+            chart(
+                "Breakers open", meaning="To a shard: its requests are refused. To ClickHouse: what is stored waits."
+            ),
+            {
+                "to shard {{shard}}": worst(metrics.PARTITION_AWAY),
+                "from shard {{shard}} to ClickHouse": worst(metrics.BREAKER_OPEN),
+            },
         ),
     ]
 
@@ -98,17 +111,29 @@ def _processed() -> list[Shown]:
     return [
         asks(
             chart("Accepted and duplicates", "cps"),
-            {"accepted": per_second(metrics.ACCEPTED), "duplicates": per_second(metrics.DUPLICATES)},
+            {"accepted": slope(metrics.ACCEPTED), "duplicates": per_second(metrics.DUPLICATES)},
         ),
         asks(
             chart("Waiting to be decoded", "bytes", meaning=metrics.UNPROCESSED.meaning),
             {"shard {{shard}}": total(metrics.UNPROCESSED, "shard")},
+        ),
+        asks(
+            chart("Taking the journal in again", meaning=metrics.RECOVERING.meaning),
+            {"shard {{shard}}": worst(metrics.RECOVERING)},
+        ),
+        asks(
+            chart("Age of the newest checkpoint", "s", meaning=metrics.CHECKPOINT_AGE.meaning),
+            {"shard {{shard}}": worst(metrics.CHECKPOINT_AGE)},
         ),
     ]
 
 
 def _stored() -> list[Shown]:
     return [
+        asks(
+            chart("Age of the oldest not stored", "s", width=24, meaning=metrics.UNSTORED_AGE.meaning),
+            {"shard {{shard}}": worst(metrics.UNSTORED_AGE)},
+        ),
         asks(chart("Stored by shard", "cps"), {"shard {{shard}}": per_second(metrics.STORED, "shard")}),
         asks(
             chart("Pending frames", meaning=metrics.PENDING.meaning),
@@ -131,10 +156,17 @@ def _stored() -> list[Shown]:
 def _lost() -> list[Shown]:
     return [
         asks(
-            chart("Dead letters", "cps", meaning=metrics.DEAD_LETTERED.meaning),
+            chart("Dead letters", "cps", width=8, meaning=metrics.DEAD_LETTERED.meaning),
             {"{{fleet}}": per_second(metrics.DEAD_LETTERED, "fleet")},
         ),
-        asks(chart("Missing frames", meaning=metrics.MISSING.meaning), {"{{fleet}}": total(metrics.MISSING, "fleet")}),
+        asks(
+            chart("Dead letters, of their bound", "percentunit", width=8, meaning=metrics.LETTERS_FILLED.meaning),
+            {"{{fleet}}": worst(metrics.LETTERS_FILLED, "fleet")},
+        ),
+        asks(
+            chart("Missing frames", width=8, meaning=metrics.MISSING.meaning),
+            {"{{fleet}}": total(metrics.MISSING, "fleet")},
+        ),
     ]
 
 
@@ -145,4 +177,12 @@ def _machines() -> list[Shown]:
         asks(chart("Disk free", "bytes", width=6), {"{{ip}}": f"min by (ip) ({prometheus.NODE_DISK_FREE})"}),
         asks(chart("Processors", "percent", width=6), {"{{ip}}": f"max by (ip) ({prometheus.NODE_CPU})"}),
         asks(chart("Memory", "bytes", width=6), {"{{ip}}": f"max by (ip) ({prometheus.NODE_MEMORY_USED})"}),
+        asks(
+            chart("Room for the journal", "bytes", meaning=metrics.JOURNAL_ROOM.meaning),
+            {"shard {{shard}}": f"min by (shard) ({prometheus.exported(metrics.JOURNAL_ROOM)})"},
+        ),
+        asks(
+            chart("Memory of processes", "bytes"),
+            {"{{Component}} on {{ip}}": f"sum by (ip, Component) ({prometheus.PROCESS_MEMORY})"},
+        ),
     ]

@@ -16,8 +16,13 @@ NODE_DISK_FREE: Final = "ray_node_disk_free"
 NODE_DISK_USED: Final = "ray_node_disk_usage"
 NODE_MEMORY_USED: Final = "ray_node_mem_used"
 NODE_CPU: Final = "ray_node_cpu_utilization"
-OF_RAY: Final = (NODE_DISK_FREE, NODE_DISK_USED, NODE_MEMORY_USED, NODE_CPU)
+PROCESS_MEMORY: Final = "ray_component_uss_bytes"
+OF_RAY: Final = (NODE_DISK_FREE, NODE_DISK_USED, NODE_MEMORY_USED, NODE_CPU, PROCESS_MEMORY)
 """Ray's own metrics that panels show."""
+
+FAILED_RATIO: Final = "service:canfleet_failed_requests:ratio_rate1h"
+RECORDED: Final = (FAILED_RATIO,)
+"""What deploy/prometheus/rules/recording.yml computes and panels show."""
 
 
 def exported(metric: Metric) -> str:
@@ -42,6 +47,17 @@ def total(metric: Metric, by: str = "", only: str = "") -> str:
 def per_second(metric: Metric, by: str = "", only: str = "") -> str:
     """How fast a count grows; gauges that are counts included, see docs/metrics.md."""
     return f"sum{_by(by)} (rate({_series(metric, only)}[$__rate_interval]))"
+
+
+def slope(metric: Metric) -> str:
+    """The same of a count that may fall, as accepted frames do where late duplicates are found: `rate` would take that
+    for a restart, and add the whole count."""
+    return f"sum(deriv({exported(metric)}[$__rate_interval]))"
+
+
+def worst(metric: Metric, by: str = "shard") -> str:
+    """The largest value for each value of the label `by`: processes that know less, or are gone, do not hide it."""
+    return f"max by ({by}) ({exported(metric)})"
 
 
 def asks(panel: AnyPanel, expressions: dict[str, str]) -> AnyPanel:

@@ -1,0 +1,63 @@
+"""deploy/local-cluster.yaml and deploy/local-canfleet.yaml, with what is marked CHANGE changed for these hosts."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+ROOT: Final = Path(__file__).parents[2]
+CLUSTER: Final = ROOT / "deploy" / "local-cluster.yaml"
+CONFIG: Final = ROOT / "deploy" / "local-canfleet.yaml"
+_SHARED: Final = "/srv/canfleet"
+
+
+def rendered_cluster(
+    head: str,
+    workers: Sequence[str],
+    key: Path,
+    mounts: dict[str, Path],
+    shared: Path,
+    environment: dict[str, str],
+    *,
+    redis: tuple[str, str] | None,
+) -> dict[str, Any]:
+    """The cluster of these hosts.
+
+    Args:
+        head, workers: addresses.
+        key: to log in as root.
+        mounts: what lies on each host where, instead of the release.
+        shared: the folder of all hosts.
+        environment: that the hosts' shells set, instead of an installation: they have this machine's.
+        redis: address and password, for a head that may be lost; nothing that takes frames runs there then.
+    """
+    cluster = yaml.safe_load(CLUSTER.read_text())
+    cluster["provider"] |= {"head_ip": head, "worker_ips": list(workers)}
+    cluster["auth"] = {"ssh_user": "root", "ssh_private_key": str(key)}
+    cluster["file_mounts"] = {to: str(path) for to, path in mounts.items()}
+    exports = " ".join(f"{name}={value}" for name, value in environment.items())
+    cluster["setup_commands"] = [f"echo {shlex.quote(f'export {exports}')} > ~/.bashrc"]
+    if redis is not None:
+        start = f"RAY_REDIS_ADDRESS={redis[0]} ray start --head --redis-password={redis[1]} --num-cpus=0"
+        cluster["head_start_ray_commands"][-1] = cluster["head_start_ray_commands"][-1].replace(
+            "ray start --head", start
+        )
+    for commands in ("head_start_ray_commands", "worker_start_ray_commands"):
+        cluster[commands] = [one.replace(_SHARED, str(shared)) for one in cluster[commands]]
+    return cluster
+
+
+def rendered_config(clickhouse: str, network: str, shared: Path, dbc: Path) -> dict[str, Any]:
+    """The platform's configuration: four shards on two hosts, and checkpoints that come often."""
+    config = yaml.safe_load(CONFIG.read_text())
+    config["data_dir"] = str(shared / "data")
+    config["dbc"] = [str(dbc)]
+    config["server"] |= {"gateways": 2, "trusted_proxies": [network]}
+    config["ray"]["nodes"] = 2
+    config["clickhouse"]["url"] = clickhouse
+    config["shard"] |= {"shards": 4, "partitions": 16, "checkpoint_interval_s": 15, "rollup_interval_s": 10}
+    return config
