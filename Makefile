@@ -25,9 +25,9 @@ check: .venv/ready ## lint, format, types
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-test: check ## everything that must hold; what starts no platform of its own runs on two cores at once
+test: check ## everything that must hold, two at a time: what starts no platform by files, then the rest in two groups
 	$(PY) -m pytest -n 2 --dist loadfile $(SIDE_BY_SIDE)
-	$(PY) -m pytest tests $(addprefix --ignore=,$(SIDE_BY_SIDE))
+	$(PY) -m pytest -n 2 --dist loadgroup tests $(addprefix --ignore=,$(SIDE_BY_SIDE))
 
 format: .venv/ready
 	.venv/bin/ruff check --fix .

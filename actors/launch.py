@@ -13,7 +13,7 @@ from actors.clickhouse_host import actor as clickhouse
 from actors.directory import DirectoryActor
 from actors.layout import fixed_layout
 from actors.partition_actors import SERVICE, start_partition_actor
-from actors.placement import place_at_start
+from actors.placement import Placement, place_at_start
 from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.migrate import migrate
 from pipeline.config import CanfleetConfig
@@ -35,7 +35,7 @@ class Actors:
             ConfigError: the data directory belongs to another layout, or its placement is damaged.
         """
         layout = fixed_layout(config)
-        self._placement = place_at_start(config.data_dir, layout.shards, *config.scaling.bounds(layout.shards))
+        self._placement = _placement(config, layout.shards)
         self._clickhouse = None if config.clickhouse.url else _start_clickhouse(config)
         self.config: Final = config if config.clickhouse.url else _with_embedded_clickhouse(config)
         self._directory = (
@@ -74,6 +74,16 @@ class Actors:
             except CanfleetError as error:
                 faults.append(str(error))
         return faults
+
+
+def _placement(config: CanfleetConfig, shards: int) -> Placement:
+    """That of the platform that runs on this cluster; without one, that with which it starts."""
+    try:
+        running = ray.get_actor(names.DIRECTORY, namespace=names.NAMESPACE)
+    except ValueError:
+        return place_at_start(config.data_dir, shards, *config.scaling.bounds(shards))
+    found: Placement = ray.get(running.placement.remote(-1))
+    return found
 
 
 def stop_clickhouse() -> None:

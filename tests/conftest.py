@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from clickhouse_process import HostProcess
@@ -14,6 +15,13 @@ from pipeline.clickhouse.settings import WarehouseSettings
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two groups for `--dist loadgroup`: what shares the platforms of tests/platform, and what brings its own."""
+    for item in items:
+        group = "platform" if "platform" in item.path.relative_to(Path(__file__).parent).parts else "own"
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

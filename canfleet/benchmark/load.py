@@ -101,11 +101,13 @@ async def _measure(target: Target, traffic: Traffic, *, watched: bool) -> dict[s
             document |= {"anomalies": listener.summary(), "probe": probe.summary()}
             document["detection"] = await asyncio.to_thread(_detection, store, recording.fleet, listener)
         counts = await asyncio.to_thread(store.counts)
+        tables = await asyncio.to_thread(store.tables)
         return document | {
             "accepted": accepted,
             "counts": counts,
             "checks": checks(counts, accepted),
-            "tables": await asyncio.to_thread(store.tables),
+            "tables": tables,
+            "per_thousand": per_thousand(document, recording.sent_bytes, tables),
         }
     finally:
         store.close()
@@ -155,6 +157,18 @@ async def _backlog(target: Target, results: Results, meter: Meter) -> AsyncItera
         sampling = tasks.create_task(sample())
         yield samples
         sampling.cancel()
+
+
+def per_thousand(run: dict[str, Any], sent_bytes: int, tables: dict[str, dict[str, float]]) -> dict[str, Any]:
+    """What 1,000 messages took: CPU milliseconds by process, requests, bytes sent, bytes stored by table."""
+    thousands = run["client"]["acknowledged"] / 1000
+    roles = {role: one["cpu_s_per_million"] for role, one in run["processes"]["roles"].items()}
+    return {
+        "cpu_ms": roles,
+        "requests": run["client"]["requests"] / thousands,
+        "sent_bytes": sent_bytes / thousands,
+        "stored_bytes": {table: one["mib"] * 2**20 / thousands for table, one in tables.items()},
+    }
 
 
 def backlog_summary(samples: list[tuple[float, int]], rate: float) -> dict[str, Any]:

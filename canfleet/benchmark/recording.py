@@ -33,6 +33,7 @@ class Recording:
 
     Attributes:
         fleet: what made them; it knows what it injected.
+        sent_bytes: of all bodies together.
     """
 
     def __init__(self, traffic: Traffic, batch: int) -> None:
@@ -43,6 +44,7 @@ class Recording:
         ahead_s = 1.5 * (time.monotonic() - began) * traffic.duration / _REHEARSAL_S + _SPARE_S
         self.fleet = _fleet(traffic, time.time_ns() // 1000 + round(ahead_s * 1e6))
         self._requests = deque(_requests(self.fleet, traffic, batch, traffic.duration))
+        self.sent_bytes = sum(len(body.content) for _, body in self._requests)
 
     def starts_in_s(self) -> float:
         """Seconds until the first frame's time; negative once it has passed."""

@@ -66,6 +66,7 @@ def print_run(console: Console, title: str, run: dict[str, Any]) -> None:
         _print_kinds(console, run["detection"])
     _print_checks(console, run)
     _print_processes(console, run)
+    _print_per_thousand(console, run["per_thousand"])
 
 
 def print_overload(console: Console, run: dict[str, Any]) -> None:
@@ -181,6 +182,16 @@ def _print_processes(console: Console, run: dict[str, Any]) -> None:
             f"  1,000 messages cost {cost_per_thousand(run) * 1e6:.3f} millionths of a dollar of CPU "
             f"at ${CORE_HOUR_USD} a core-hour"
         )
+
+
+def _print_per_thousand(console: Console, took: dict[str, Any]) -> None:
+    """What 1,000 messages took, beside CPU."""
+    stored = took["stored_bytes"]
+    largest = ", ".join(f"{name} {size:,.0f}" for name, size in sorted(stored.items(), key=lambda one: -one[1])[:4])
+    console.print(
+        f"  1,000 messages: {took['requests']:.2f} requests, {took['sent_bytes']:,.0f} bytes sent, "
+        f"{sum(stored.values()):,.0f} stored before all parts are merged ({largest})"
+    )
 
 
 def _quantiles(summary: dict[str, float]) -> str:

@@ -176,3 +176,15 @@ def test_scores_as_a_document():
     anomaly = {"vehicle_id": "v", "kind": "flood", "timestamp": 15, "signal": "", "arbitration_id": 1}
     document = scores(truth, [anomaly])
     assert document["overall"]["recall"] == document["kinds"]["flood"]["precision"] == 1.0
+
+
+def test_what_a_thousand_messages_take() -> None:
+    roles = {"gateway": {"cpu_s_per_million": 2.5}}
+    run = {"client": {"acknowledged": 50_000, "requests": 10}, "processes": {"roles": roles}}
+    took = load.per_thousand(run, 1_000_000, {"frames": {"mib": 1.0, "rows": 50_000, "parts": 3}})
+    assert took == {
+        "cpu_ms": {"gateway": 2.5},
+        "requests": 0.2,
+        "sent_bytes": 20_000.0,
+        "stored_bytes": {"frames": 2**20 / 50},
+    }
