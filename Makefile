@@ -7,7 +7,7 @@ SEED ?=
 SCENARIO ?= mixed
 IMAGE ?= canfleet:$(shell git rev-parse --short HEAD 2>/dev/null)
 SIDE_BY_SIDE := $(addprefix tests/,actors alarms anomalies benchmark breaker clickhouse cluster dead_letters decode dedup delivery \
-  edge frames fuzz gaps grafana haproxy history journal keys lanes limits loadtest page ranges serve shard simulator windows)
+  edge frames fuzz gaps grafana haproxy history journal keys lanes limits loadtest page ranges serve shard simulator sql tracing windows)
 
 .PHONY: demo test check format bench chaos cluster-test fuzz load clean lock dashboards wheel image deploy smoke rollback
 

@@ -17,6 +17,7 @@ from pipeline.config import CanfleetConfig
 from pipeline.keys.record import IssuedKey, KeyRecord, Scope
 from pipeline.keys.store import KeyStore
 from pipeline.limits.shares import Shares
+from pipeline.logs.handler import set_up_logs
 from pipeline.privacy.key_file import secret_of
 
 _WRITE_USES_S: Final = 60.0
@@ -31,6 +32,7 @@ class DirectoryActor:
 
     def __init__(self, config: CanfleetConfig, bootstrap_key: str | None) -> None:
         """Open the key store in the data directory."""
+        set_up_logs(config.logging, "directory")
         self._config = config
         self._layout = fixed_layout(config)
         self._secret = secret_of(config.privacy, config.data_dir)

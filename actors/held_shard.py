@@ -21,6 +21,8 @@ from pipeline.journal.tenure import Tenure
 from pipeline.lanes.lane import Lane
 from pipeline.shard.commit import Receipt
 from pipeline.shard.shard import Shard, shard_folder
+from pipeline.shard.spans import CommitSpans
+from pipeline.tracing.tracing import tracing_of
 
 _T = TypeVar("_T")
 _NEWEST: Final = (1 << 63) - 1
@@ -42,6 +44,7 @@ class HeldShard:
     ) -> None:
         """Open the shard and start its loops; open when this returns, unless its journal cannot be used."""
         self._number = number
+        self._named = {"shard": f"shard-{number}"}
         self._config = config
         self._catalogue = catalogue
         self._warehouse = warehouse
@@ -50,6 +53,7 @@ class HeldShard:
         self._opened: Shard | None = None
         self._left = False
         self._fault = ""
+        self._spans = CommitSpans(number, tracing_of(config.tracing))
         self._commits = GroupCommit(self._admit, self._commit, config.shard.max_queued_bytes)
         self._waiters: set[asyncio.Future[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -80,7 +84,7 @@ class HeldShard:
         except JournalError as error:
             if str(error) != self._fault:
                 self._fault = str(error)
-                log.critical("%s", error)
+                log.critical("%s", error, extra=self._named)
             again = threading.Timer(_OPEN_AGAIN_S, self._open_or_end)
             again.daemon = True
             again.start()
@@ -103,13 +107,16 @@ class HeldShard:
         try:
             self._open()
         except Exception as error:
-            log.critical("ending the process: shard %d cannot be opened", self._number, exc_info=error)
+            log.critical(
+                "ending the process: shard %d cannot be opened", self._number, exc_info=error, extra=self._named
+            )
             os._exit(70)
 
     def _admit(self, lane: Lane) -> None:
         self._shard.admission.check(lane)
 
     def _commit(self, submissions: Sequence[bytes]) -> list[Receipt]:
+        self._spans.written(submissions)
         try:
             return self._shard.commit(submissions)
         except Fenced as error:
@@ -120,7 +127,11 @@ class HeldShard:
 
     async def submit(self, submission: bytes, lane: Lane) -> Receipt:
         """Make a submission durable. Raises as `GroupCommit.submit` does."""
-        return await self._commits.submit(submission, lane)
+        parent = self._spans.parent(submission)
+        if parent is None:
+            return await self._commits.submit(submission, lane)
+        with self._spans.around(submission, parent):
+            return await self._commits.submit(submission, lane)
 
     async def forget(self, fleet: str, vehicle_id: str, patience_s: float, letters_only: bool) -> dict[str, int]:
         """Forget a vehicle; what was removed, by place: see `Shard.forget`.

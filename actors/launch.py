@@ -19,6 +19,9 @@ from pipeline.clickhouse.migrate import migrate
 from pipeline.config import CanfleetConfig
 from pipeline.errors import CanfleetError
 
+DIRECTORY_CPUS: Final = 0.01
+"""So little that it finds room anywhere. With none, Ray places it by chance, also where no processor is offered."""
+
 
 class Actors:
     """The actors of a platform, which start side by side.
@@ -40,7 +43,7 @@ class Actors:
         self.config: Final = config if config.clickhouse.url else _with_embedded_clickhouse(config)
         self._directory = (
             ray.remote(DirectoryActor)
-            .options(name=names.DIRECTORY, num_cpus=0, **SERVICE)
+            .options(name=names.DIRECTORY, num_cpus=DIRECTORY_CPUS, **SERVICE)
             .remote(self.config, bootstrap_key)
         )
         self._partitions = [start_partition_actor(number, self.config) for number in range(self._placement.actors)]

@@ -41,6 +41,7 @@ class Line:
             ping: asks for a sign of life; raises PartitionAway where the actor is known to be gone.
         """
         self._shard = shard
+        self._named = {"shard": f"shard-{shard}"}
         self._ping = ping
         self._breaker = CircuitBreaker(_now, first_pause_s=FIRST_PAUSE_S, longest_pause_s=LONGEST_PAUSE_S)
         self._calls: set[asyncio.Future[Any]] = set()
@@ -118,7 +119,7 @@ class Line:
     def _heard(self) -> None:
         self._heard_at = _now()
         if self.away:
-            _log.warning("shard %d answers again", self._shard)
+            _log.warning("shard %d answers again", self._shard, extra=self._named)
         self._breaker.succeeded()
 
     def _failed(self, *, gone: bool) -> None:
@@ -128,7 +129,8 @@ class Line:
         else:
             self._breaker.failed()
         if before is State.CLOSED and self.away:
-            _log.warning("shard %d is away: requests for its vehicles are refused until it answers", self._shard)
+            what = "shard %d is away: requests for its vehicles are refused until it answers"
+            _log.warning(what, self._shard, extra=self._named)
             for answer in [*self._waiting, *self._patient]:
                 if not answer.done():
                     answer.set_exception(self._refusal("does not answer"))

@@ -19,11 +19,13 @@ from pipeline.decode.databases import load_catalogue
 from pipeline.descriptors import reserve_descriptors
 from pipeline.errors import PartitionMoved
 from pipeline.lanes.lane import Lane
-from pipeline.metrics import INSERT_SECONDS, Metric
+from pipeline.logs.handler import set_up_logs
+from pipeline.metrics import DROPPED_SPANS, INSERT_SECONDS, Metric
 from pipeline.shard import account_answers
 from pipeline.shard.readings import NEUTRAL, readings
 from pipeline.shard.shard import Shard
 from pipeline.shard.warm import warm
+from pipeline.tracing.tracing import tracing_of
 
 _T = TypeVar("_T")
 _SWITCH_S: Final = 0.0005
@@ -40,11 +42,13 @@ class PartitionActor:
 
     def __init__(self, number: int, config: CanfleetConfig) -> None:
         """Open the shards that are placed on actor `number`; ready on return, save those whose journal is not."""
+        set_up_logs(config.logging, f"partition-{number}")
         sys.setswitchinterval(_SWITCH_S)
         reserve_descriptors()
         self._config = config
         self._catalogue = load_catalogue(config.profiles())
         self._metrics = Metrics()
+        tracing_of(config.tracing).on_dropped = lambda spans: self._metrics.add(DROPPED_SPANS, (), spans)
         self._answers = ThreadPoolExecutor(2, "answer")
         self._openers = ThreadPoolExecutor(2, "open")
         self._held: dict[int, HeldShard] = {}

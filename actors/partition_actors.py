@@ -20,6 +20,7 @@ SERVICE: Final[dict[str, Any]] = {
     "enable_task_events": False,
     "lifetime": "detached",
     "get_if_exists": True,
+    "scheduling_strategy": "SPREAD",
     "namespace": names.NAMESPACE,
 }
 

@@ -183,7 +183,8 @@ class Rebalancer:
                     self._actors.release(shard, source)
             self._place(self.placement.moved(shard, target))
             self._actors.hold(shard, target)
-            _log.info("shard %d: actor %d → %d in %.2f s", shard, source, target, self._clock() - began)
+            what, seconds = "shard %d: actor %d → %d in %.2f s", self._clock() - began
+            _log.info(what, shard, source, target, seconds, extra={"shard": f"shard-{shard}"})
 
         self._try(step)
 

@@ -11,12 +11,14 @@ from canfleet.binding import end_with_parent
 from canfleet.supervisor import BOOTSTRAP_KEY, CONFIG
 from pipeline.config import CanfleetConfig
 from pipeline.errors import CanfleetError
+from pipeline.logs.handler import set_up_logs
 
 
 def main() -> None:
     """Run a platform until SIGTERM; an error that canfleet foresees is one line and exit status 1."""
     try:
         config = CanfleetConfig.model_validate_json(os.environ.pop(CONFIG))
+        set_up_logs(config.logging, "platform")
         # On a cluster the platform lives on without this process; drained by SIGTERM it would not.
         end_with_parent(signal.SIGTERM if config.ray.address is None else signal.SIGKILL)
         _run(config, os.environ.pop(BOOTSTRAP_KEY) or None)

@@ -19,8 +19,10 @@ from pipeline.history.settings import HistorySettings
 from pipeline.journal.settings import JournalSettings
 from pipeline.lanes.settings import LaneSettings
 from pipeline.limits.settings import RateLimitSettings
+from pipeline.logs.settings import LoggingSettings
 from pipeline.privacy.settings import PrivacySettings
 from pipeline.scaling import ScalingSettings
+from pipeline.tracing.settings import TracingSettings
 from pipeline.windows.settings import WindowSettings
 
 
@@ -47,6 +49,12 @@ class ServerSettings(_Section):
     port: int = 8080
     gateways: int = Field(default=1, ge=1)
     """Gateway replicas: each is one process that parses and routes requests."""
+    max_gateways: int | None = Field(default=None, ge=1)
+    """So many at most where their number follows how busy they are, `gateways` at least; fixed where absent."""
+    max_queries: int | None = Field(default=None, ge=1)
+    """The same for the replicas that answer queries, one at least."""
+    cpus_per_replica: float = Field(default=0.01, ge=0)
+    """Processors that Ray reserves for each; with 1, its autoscaler adds nodes. With 0 Ray places them by chance."""
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     """Addresses or networks of proxies in front, and of the cluster's nodes where it has several: only what comes from
     there may say, in the last field of `X-Forwarded-For`, which client it comes from."""
@@ -135,6 +143,8 @@ class CanfleetConfig(_Section):
     windows: WindowSettings = WindowSettings()
     anomalies: AnomalySettings = AnomalySettings()
     history: HistorySettings = HistorySettings()
+    tracing: TracingSettings = TracingSettings()
+    logging: LoggingSettings = LoggingSettings()
 
     @property
     def clickhouse_url(self) -> str:

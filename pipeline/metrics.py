@@ -26,6 +26,7 @@ UNITS: Final = {
     "frames": "frames",
     "requests": "requests",
     "lookups": "questions",
+    "spans": "spans",
     "streams": "connections",
     "bytes": "bytes",
     "seconds": "seconds",
@@ -185,6 +186,12 @@ CACHE_LOOKUPS: Final = Metric(
     "Questions about the past: hit, answered from memory, or miss; hits over both is the hit rate.",
 )
 CACHE_BYTES: Final = Metric("canfleet_history_cache_bytes", Kind.GAUGE, (), "Memory of the answers that are kept.")
+DROPPED_SPANS: Final = Metric(
+    "canfleet_trace_dropped_spans",
+    Kind.COUNTER,
+    (),
+    "Spans of traces that were let go, since the collector did not take them or too many waited for it.",
+)
 
 LEDGER: Final = {
     "received": RECEIVED,
@@ -218,5 +225,6 @@ ALL: Final = (
     LETTERS_FILLED,
     CACHE_LOOKUPS,
     CACHE_BYTES,
+    DROPPED_SPANS,
 )
 """In the order of docs/metrics.md."""

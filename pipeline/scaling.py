@@ -20,8 +20,9 @@ class ScalingSettings(BaseModel):
     """So long the load must have been that of fewer actors before one of them ends."""
     look_every_s: float = Field(default=5, gt=0)
     """How often loads are looked at."""
-    cpus_per_actor: float = Field(default=0, ge=0)
-    """Processors that Ray reserves for each: with 1, Ray's autoscaler adds nodes for actors that find no room."""
+    cpus_per_actor: float = Field(default=0.01, ge=0)
+    """Processors that Ray reserves for each: with 1, Ray's autoscaler adds nodes for actors that find no room. With 0
+    Ray would place them by chance, not evenly."""
     away_after_s: float = Field(default=10, gt=0)
     """An actor that has not answered for so long loses its shards to the others, if there are any."""
 

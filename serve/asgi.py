@@ -31,17 +31,19 @@ class Request:
         headers: names in lower case.
         query: the raw query string.
         id: the request id, answered in `X-Request-Id`.
+        began_at: when its headers were here, microseconds since the epoch.
         address: where it came from.
         rate_headers: says what rate limits are left, when the answer goes out.
     """
 
-    __slots__ = ("_receive", "address", "headers", "id", "query", "rate_headers")
+    __slots__ = ("_receive", "address", "began_at", "headers", "id", "query", "rate_headers")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         """A request of ASGI `scope`, whose body comes through `receive`."""
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.query: bytes = scope["query_string"]
         self.id = request_id_of(self.headers)
+        self.began_at = time.time_ns() // 1000
         self.address = address_of(self.headers, scope)
         self.rate_headers: Callable[[], list[tuple[bytes, bytes]]] = list
         self._receive = SteadyBody(receive)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from ray import serve
 from ray.serve.config import HTTPOptions
 from ray.serve.schema import LoggingConfig
 
-from pipeline.config import CanfleetConfig
+from pipeline.config import CanfleetConfig, ServerSettings
+from serve.busy import autoscaling
 from serve.deployments import Connect, Gateway, Logs, Query
 
 MAX_ONGOING: Final = 4096
 """Requests one replica works on at a time. Memory is bounded by the byte budgets; Serve's default is 5."""
-
-_CPUS: Final = 0.01
-"""So little that a machine of any size can start all replicas. With none, Ray places them by chance, not evenly."""
 
 _QUIET: Final = LoggingConfig(enable_access_log=False, log_level="WARNING")
 
@@ -25,11 +23,11 @@ def build_apps(config: CanfleetConfig, connect: Connect) -> list[serve.RunTarget
 
     Replicas are spread over a cluster's nodes, each of which serves HTTP where it has one.
     """
-    gateways = config.server.gateways
+    server = config.server
     return [
-        _target("frames", "/v1/frames", Gateway, connect, gateways),
-        _target("logs", "/v1/logs", Logs, connect, 1),
-        _target("query", "/", Query, connect, 1),
+        _target("frames", "/v1/frames", Gateway, connect, server, server.gateways, server.max_gateways),
+        _target("logs", "/v1/logs", Logs, connect, server, 1),
+        _target("query", "/", Query, connect, server, 1, server.max_queries),
     ]
 
 
@@ -59,13 +57,24 @@ def stop() -> None:
     serve.shutdown()
 
 
-def _target(name: str, prefix: str, deployment: type, connect: Connect, replicas: int) -> serve.RunTarget:
+def _target(
+    name: str,
+    prefix: str,
+    deployment: type,
+    connect: Connect,
+    server: ServerSettings,
+    replicas: int,
+    most: int | None = None,
+) -> serve.RunTarget:
+    scale: dict[str, Any] = {"num_replicas": replicas}
+    if most is not None and most > replicas:
+        scale = {"autoscaling_config": autoscaling(replicas, most)}
     options = serve.deployment(
         name=name,
-        num_replicas=replicas,
+        **scale,
         max_ongoing_requests=MAX_ONGOING,
         max_surge_percent=100,
-        ray_actor_options={"num_cpus": _CPUS},
+        ray_actor_options={"num_cpus": server.cpus_per_replica},
         graceful_shutdown_timeout_s=5,
         health_check_period_s=5,
     )

@@ -17,7 +17,11 @@ from pipeline.config import CanfleetConfig
 from pipeline.descriptors import reserve_descriptors
 from pipeline.frames.body import warm
 from pipeline.heap import freeze_heap
+from pipeline.logs.handler import set_up_logs
+from pipeline.metrics import DROPPED_SPANS
+from pipeline.tracing.tracing import tracing_of
 from serve.access_log import AccessLog
+from serve.busy import Busy
 from serve.gateway import Door, FramesEndpoint
 from serve.logs import LogsEndpoint
 from serve.measure import measure, measure_cache, measure_letters, measure_stream, measured
@@ -41,7 +45,13 @@ class Gateway:
         sys.setswitchinterval(_SWITCH_S)
         reserve_descriptors()
         self._platform = await connect()
+        set_up_logs(self._platform.config.logging, "gateway")
+        self._busy = Busy()
         warm()
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """By which Serve scales, where it does: see `serve.busy`."""
+        return self._busy.stats()
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application Serve runs in this replica."""
@@ -50,6 +60,8 @@ class Gateway:
         measure(frames, metrics)
         measure_stream(stream, metrics)
         measure_letters(door.taker.room, metrics)
+        tracing = tracing_of(self._platform.config.tracing)
+        tracing.on_dropped = lambda spans: metrics.add(DROPPED_SPANS, (), spans)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await (stream if scope["type"] == "websocket" else frames)(scope, receive, send)
@@ -65,6 +77,7 @@ class Logs:
         """Find the platform."""
         reserve_descriptors()
         self._platform = await connect()
+        set_up_logs(self._platform.config.logging, "logs")
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application Serve runs in this replica."""
@@ -82,6 +95,12 @@ class Query:
         """Find the platform."""
         reserve_descriptors()
         self._platform = await connect()
+        set_up_logs(self._platform.config.logging, "query")
+        self._busy = Busy()
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """By which Serve scales, where it does: see `serve.busy`."""
+        return self._busy.stats()
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """The application Serve runs in this replica."""

@@ -39,6 +39,7 @@ class FramesEndpoint(PostEndpoint):
                 time.time_ns() // 1000,
                 request.id,
                 request.traceparent,
+                request.began_at,
             )
             return await taker.take(sender, message, held)
 

@@ -16,6 +16,7 @@ from pipeline.limits.limiter import Caller
 from pipeline.limits.settings import FrameUnit
 from pipeline.priority import background_pool
 from pipeline.submission import Counts
+from pipeline.tracing.tracing import Attributes, traceparent_of, tracing_of
 from serve.access import check_vehicles
 from serve.budget import ByteBudget, Held
 from serve.coalesce import SMALL_BYTES, Coalescer
@@ -52,7 +53,10 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What was sent: a body with its type and encoding, when it came (µs), its request id, and its trace context."""
+    """What was sent: a body with its type and encoding, when it came (µs), its request id, and its trace context.
+
+    `began_at` (µs) is when its request did, whose body may have taken long to come; None where that is one moment.
+    """
 
     body: bytes
     content_type: str | None
@@ -60,6 +64,7 @@ class Message:
     received_at: int
     request_id: str
     traceparent: str | None = None
+    began_at: int | None = None
 
 
 class Taker:
@@ -72,6 +77,7 @@ class Taker:
         self._intake = Intake(platform)
         self._pseudonyms = platform.pseudonyms
         self._coalescer = Coalescer(self._intake, self._limits, self._pseudonyms)
+        self._tracing = tracing_of(platform.config.tracing)
         self._parsers = background_pool("parse")
         self._waiting = ByteBudget(WAITING_BYTES)
         self.budget: Final = ByteBudget(HELD_BYTES, RESERVE_BYTES)
@@ -96,6 +102,21 @@ class Taker:
             CanfleetError: refused; nothing was accepted, or sending it again is safe.
             TimeoutError: a shard did not answer.
         """
+        if not self._tracing.begins(message.traceparent):
+            return await self._take(sender, message, held)
+        attributes: Attributes = {
+            "canfleet.fleet": sender.key.fleet,
+            "canfleet.request_id": message.request_id,
+            "canfleet.bytes": len(message.body),
+        }
+        began_ns = (message.began_at or message.received_at) * 1000
+        with self._tracing.span("receive", message.traceparent, attributes, began_ns=began_ns, server=True) as span:
+            span.add_event("body", timestamp=message.received_at * 1000)
+            counts = await self._take(sender, replace(message, traceparent=traceparent_of(span)), held)
+            span.set_attribute("canfleet.frames", counts.received)
+            return counts
+
+    async def _take(self, sender: Sender, message: Message, held: Held) -> Counts:
         small = None if sender.backfill else _small(message)
         if small is not None:
             counts = await self._take_small(sender, message, small, held)

@@ -38,6 +38,8 @@ LAYERS = [
         "pipeline.light_start",
         "pipeline.absent",
         "pipeline.durable",
+        "pipeline.logs",
+        "pipeline.tracing",
     },
     {"pipeline.frames", "pipeline.partitioning", "pipeline.keys", "pipeline.limits", "pipeline.privacy"},
     {"pipeline.decode"},

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -135,6 +136,35 @@ class Warehouse:
     def rows(self, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> list[dict[str, Any]]:  # noqa: ANN401
         """Run a query; its rows as dictionaries. For small answers: O(values) Python objects."""
         return self.arrow(sql, parameters, **settings).to_pylist()
+
+    def batches(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        **settings: Any,  # noqa: ANN401
+    ) -> Generator[pa.RecordBatch, None, None]:
+        """Run any statement; its rows as they come, a batch at a time, so that they are never held whole here.
+
+        The first batch is empty and tells the columns. A statement that gives no rows, such as INSERT, has no batch.
+        """
+        asked = _ARROW | self._standing | settings
+        default = {"X-ClickHouse-Format": "ArrowStream"}
+        try:
+            answer = self._client.raw_stream(sql, dict(parameters or {}), asked, transport_settings=default)
+        except (ClickHouseError, urllib3.exceptions.HTTPError, OSError) as error:
+            raise _sorted_out(error, self.settings) from error
+        answer.auto_close = False  # or a reader around it fails at its end
+        try:
+            with io.BufferedReader(answer, 1 << 20) as stream:
+                if not stream.peek(1):
+                    return
+                if (own := answer.headers.get("X-ClickHouse-Format", "ArrowStream")) != "ArrowStream":
+                    raise WarehouseError(f"the statement says FORMAT {own}: leave that out")
+                with pa.ipc.open_stream(stream) as reader:
+                    yield pa.RecordBatch.from_pylist([], reader.schema)
+                    yield from reader
+        except (pa.ArrowException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise WarehouseAway(f"ClickHouse at {self.settings.url} broke off its answer: {error}") from error
 
     def insert(self, table: str, columns: Sequence[str], stream: memoryview, **settings: Any) -> None:  # noqa: ANN401
         """Insert an Arrow IPC stream. `table` and `columns` are names in the code, never text of a user."""

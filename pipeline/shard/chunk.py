@@ -12,6 +12,7 @@ from pipeline.shard.group import build_group
 from pipeline.shard.insert_rows import Processed
 from pipeline.shard.process import GroupDecoder
 from pipeline.submission import decode_accepted
+from pipeline.tracing.parents import trace_id_of
 from pipeline.vehicles import VehicleIndex
 
 MOST_TRACES: Final = 100
@@ -39,12 +40,17 @@ class Chunk:
         return [item for item in self.items if len(item.group)]
 
     @property
+    def traces(self) -> list[str]:
+        """The W3C trace contexts of the requests it stores, each once, in journal order."""
+        return list(dict.fromkeys(trace for item in self.items for trace in item.group.traces))
+
+    @property
     def comment(self) -> str:
         """What ClickHouse's query log is told of the chunk's inserts: the traces of the requests they store, if any.
 
         One insert holds many requests, so it belongs to no single trace. Of very many, some are named.
         """
-        traces = list(dict.fromkeys(trace for item in self.items for trace in item.group.traces))
+        traces = list(dict.fromkeys(trace_id_of(trace) for trace in self.traces))
         more = f" and {len(traces) - MOST_TRACES} more" if len(traces) > MOST_TRACES else ""
         return f"traces {' '.join(traces[:MOST_TRACES])}{more}" if traces else ""
 

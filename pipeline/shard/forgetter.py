@@ -143,7 +143,7 @@ class Forgetter:
             self._forgetting = [one for one in self._forgetting if one not in erased]
         for one in erased:
             counts = ", ".join(f"{place} {count}" for place, count in one.removed.items())
-            _log.info("%s forgot a vehicle: %s", self._name, counts)
+            _log.info("%s forgot a vehicle: %s", self._name, counts, extra={"shard": self._name})
             # A caller that asked again while the first request went on learns what both removed.
             for other in self._forgetting:
                 if (other.fleet, other.vehicle_id) == (one.fleet, one.vehicle_id):
@@ -171,7 +171,7 @@ class Forgetter:
                 self._close_segment(end)
             except JournalError as error:
                 # It is durable, so it counts; `_drop` closes the segment when the disk is well again.
-                _log.warning("%s: %s", self._name, error)
+                _log.warning("%s: %s", self._name, error, extra={"shard": self._name})
         return start, end
 
     def _close_segment(self, end: int) -> None:

@@ -34,7 +34,7 @@ class Group:
         received_at: int64[n], microseconds, when the gateway took the frame in.
         unverified: bool[n], rows whose identity only the warehouse can tell; None where there are none.
         dead_letters: refused rows by submission.
-        traces: the W3C trace ids that came with the records, each once.
+        traces: the W3C trace contexts that came with the records, each once.
         tallies: what the records add to the ledger.
         n_bytes: size of the records, for the bounds on memory.
     """
@@ -123,8 +123,8 @@ def build_group(
             dead_lettered=record.counts.dead_lettered,
         )
         tally_of(tallies, submission.fleet, submission.received_at).add(tally)
-        if submission.trace_id is not None:
-            traces[submission.trace_id] = None
+        if submission.traceparent is not None:
+            traces[submission.traceparent] = None
         if submission.dead_letters is not None and submission.dead_letters.num_rows:
             dead_letters.append(
                 DeadLetters(submission.fleet, submission.received_at, submission.request_id, submission.dead_letters)

@@ -111,7 +111,7 @@ class Loops:
             if self.leaving and isinstance(error, JournalError):
                 # The journal was released under a step that took too long; the next holder does the step again.
                 return
-            log.critical("%s failed", threading.current_thread().name, exc_info=error)
+            log.critical("%s failed", threading.current_thread().name, exc_info=error, extra={"shard": self._work.name})
             self.on_fatal(error)
 
     def _process(self) -> None:
@@ -134,7 +134,8 @@ class Loops:
             except (WarehouseError, JournalError) as error:
                 stored = False
                 if self.problem is None:
-                    log.warning("%s: %s; acknowledged frames wait in the journal", work.name, error)
+                    what = "%s: %s; acknowledged frames wait in the journal"
+                    log.warning(what, work.name, error, extra={"shard": work.name})
                 self.problem = str(error)
                 if stopping:
                     return

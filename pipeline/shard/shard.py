@@ -33,8 +33,10 @@ from pipeline.shard.live_state import LiveState, wall_clock_us
 from pipeline.shard.loops import Loops
 from pipeline.shard.process import GroupDecoder
 from pipeline.shard.recovery import recover, unprocessed
+from pipeline.shard.spans import ShardSpans
 from pipeline.shard.store import Storer
 from pipeline.shard.warm import warm
+from pipeline.tracing.tracing import tracing_of
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +87,8 @@ class Shard(LiveState):
         self._storer = Storer(
             self.name, self._journal, journal_lock, warehouse, catalogue, self.vehicles, decoder, config.shard
         )
+        self._spans = ShardSpans(number, tracing_of(config.tracing))
+        self._storer.on_stored = self._spans.stored
         self._forgetter = Forgetter(self.name, self._journal, journal_lock, self, self._storer, warehouse)
         self._checkpoints = Checkpoints(self._tenure, self._journal, config.shard.checkpoint_interval_s, self._snapshot)
         self._lags = Lags(self._journal, self._storer, self._checkpoints, self.admission)
@@ -111,7 +115,7 @@ class Shard(LiveState):
             self._fingerprint,
         )
         for warning in state.warnings:
-            log.warning("%s: %s", self.name, warning)
+            log.warning("%s: %s", self.name, warning, extra={"shard": self.name})
         self._processed_to = state.processed_to
         self._storer.resume(state)
         self._forgetter.resume(state.forgetting, state.forgotten_to)
@@ -175,7 +179,7 @@ class Shard(LiveState):
 
     def _process(self, group: Group, *, counted: bool) -> None:
         """Bring live state to a group's end; `counted`: ledger and gaps know of it already."""
-        before = self.anomaly_log.cursor
+        before, began_ns = self.anomaly_log.cursor, time.time_ns()
         with self.lock:
             now = self._clock()
             values = self.processor.process(group, self.anomaly_log, now)
@@ -186,6 +190,7 @@ class Shard(LiveState):
             self._processed_to = group.end
             changed = self.anomaly_log.cursor != before
         self._storer.waiting.offer(Processed(group, values))
+        self._spans.processed(group, began_ns, recovered=counted)
         if changed:
             self.on_anomaly()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -77,6 +78,9 @@ class Storer:
         self._unrolled: list[Intent] = []
         self._open_rollup: Rollup | None = None
         self._current: Chunk | None = None
+        self._began_ns = 0
+        self.on_stored: Callable[[Chunk, int], None] = lambda chunk, began_ns: None
+        """Told of each chunk that is in ClickHouse, and when it was first sent (ns since the epoch)."""
         self.waiting = Waiting(journal.start, settings, self._reader.read)
         self.breaker = CircuitBreaker()
         self.open_intent: Intent | None = None
@@ -144,7 +148,8 @@ class Storer:
             return None
         # After the chunk is taken: another thread may have met its vehicles only now.
         self._names.refresh()
-        self._current = chunk
+        if chunk is not self._current:
+            self._current, self._began_ns = chunk, time.time_ns()
         intent = self.open_intent
         if intent is None:
             late = late_duplicates(self._warehouse, chunk.with_frames, self._names)
@@ -154,6 +159,7 @@ class Storer:
         note(self._journal, self._lock, records.STORED, stored.encode())
         self.open_intent = self._current = None
         self.waiting.confirm(chunk)
+        self.on_stored(chunk, self._began_ns)
         self._rollups.add(values, chunk.start, chunk.end)
         return stored
 
@@ -243,7 +249,8 @@ class Storer:
             found = None if len(known) else refused_rows(self._warehouse, table, rows)
             if found is None:
                 raise
-            log.error("%s: %d rows of %s go to the dead letters: %s", self._name, len(found), table, error)
+            what = "%s: %d rows of %s go to the dead letters: %s"
+            log.error(what, self._name, len(found), table, error, extra={"shard": self._name})
             return found
         return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ _STRAY: Final = (
     "SELECT count() AS n FROM frames WHERE fleet NOT IN {fleets:Array(String)} OR vehicle_id NOT LIKE 'veh-%'"
 )
 _SIGNALS: Final = "SELECT count() AS n, countIf(isFinite(value)) AS finite FROM signals"
+_SIGNALS_OF: Final = "SELECT count() AS n FROM signals WHERE fleet IN {fleets:Array(String)}"
 _DOUBLED_SIGNALS: Final = """
 SELECT sum(rows - distinct) AS n FROM (
     SELECT count() AS rows, uniqExact(message, signal, timestamp) AS distinct
@@ -104,7 +105,14 @@ class Verdict:
 
 
 def verify(
-    url: str, keys: list[str], clickhouse: str, traffic: Traffic, acknowledged: Bools, skews_us: I64, bad: list[int]
+    url: str,
+    keys: list[str],
+    clickhouse: str,
+    traffic: Traffic,
+    acknowledged: Bools,
+    skews_us: I64,
+    bad: list[int],
+    others: Sequence[str] = (),
 ) -> Verdict:
     """Wait, then compare everything.
 
@@ -114,6 +122,7 @@ def verify(
         traffic: what was sent.
         acknowledged, skews_us: by request, see `Traffic.expected`.
         bad: numbers of the acknowledged requests that had a bad row.
+        others: further fleets that sent, of which nothing is known but that their values and rollups must agree.
 
     Raises:
         CanfleetError: the platform or ClickHouse does not answer any more.
@@ -133,8 +142,8 @@ def verify(
                 verdict.frames.add(found)
                 stored += found.stored
             verdict.ledgers[fleet] = ledgers[fleet] | {"differences": _differences(ledgers[fleet], stored)}
-        verdict.stray = _count(warehouse, _STRAY, {"fleets": list(FLEETS)})
-        verdict.signals = _count(warehouse, _SIGNALS)
+        verdict.stray = _count(warehouse, _STRAY, {"fleets": [*FLEETS, *others]})
+        verdict.signals = _count(warehouse, _SIGNALS_OF, {"fleets": list(FLEETS)})
         verdict.signals_expected = verdict.frames.values
         verdict.signals_doubled = _count(warehouse, _DOUBLED_SIGNALS)
         verdict.rollups_lack = _rollups_lack(warehouse)

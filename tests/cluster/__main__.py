@@ -36,7 +36,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=__doc__)
     parser.add_argument("--rate", type=float, default=2_000, help="frames per second (default: 2,000)")
     parser.add_argument("--seed", type=int, default=7, help="of the frames (default: 7)")
-    parser.add_argument("--head", action="store_true", help="lose the head as well (needs redis-server)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--head", action="store_true", help="lose the head instead of a worker (needs redis-server)")
+    which.add_argument("--growing", action="store_true", help="nodes that come and go with the load instead")
     parser.add_argument("--keep", action="store_true", help="leave the folder with all logs behind")
     arguments = parser.parse_args()
     needed = _NEEDED | ({"redis-server": "redis-server"} if arguments.head else {})
@@ -49,8 +51,9 @@ def main() -> int:
         return _refuse(f"{', '.join(absent)} not found: apt-get install {packages}")
     folder = Path(tempfile.mkdtemp(prefix="canfleet-cluster-", dir="/var/tmp"))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    command = [sys.executable, "-m", "tests.cluster.scenario", str(folder), str(arguments.rate), str(arguments.seed)]
-    world = subprocess.Popen([*_BOUND, *_SPACES, *command, *(["--head"] if arguments.head else [])])
+    course = "head" if arguments.head else "growing" if arguments.growing else "worker"
+    given = [str(folder), str(arguments.rate), str(arguments.seed), course]
+    world = subprocess.Popen([*_BOUND, *_SPACES, sys.executable, "-m", "tests.cluster.scenario", *given])
     try:
         return world.wait()
     except KeyboardInterrupt:

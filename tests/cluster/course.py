@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from canfleet.benchmark.verify import wait_until
 from tests.chaos.client import Client
@@ -18,9 +18,15 @@ from tests.chaos.traffic import Traffic
 from tests.chaos.verify import verify
 from tests.clickhouse_process import HostProcess
 from tests.cluster.hosts import OUTSIDE, Host, Network
-from tests.cluster.operator import Operator, url_of
+from tests.cluster.operator import Entrance, Operator, url_of
 
 _SETTLE_S: Final = 120.0
+
+
+class KeyMaker(Protocol):
+    """Who can make keys."""
+
+    async def keys(self, url: str) -> list[str]: ...
 
 
 class Course:
@@ -30,6 +36,7 @@ class Course:
         network: where hosts are made.
         faults: what is not as promised, a line each.
         report: everything that was measured, for JSON.
+        others: fleets that send beside the known frames.
     """
 
     def __init__(self, folder: Path, rate: float, seed: int) -> None:
@@ -37,6 +44,7 @@ class Course:
         self.network: Final = Network(folder)
         self.faults: Final[list[str]] = []
         self.report: Final[dict[str, Any]] = {"rate": rate, "seed": seed, "seconds": {}, "faults": self.faults}
+        self.others: Sequence[str] = ()
         self._folder = folder
         self._rate = rate
         self._seed = seed
@@ -55,7 +63,7 @@ class Course:
             self._host.terminate()
 
     @asynccontextmanager
-    async def load(self, operator: Operator, entrance: Host, seconds: float) -> AsyncIterator[Client]:
+    async def load(self, operator: KeyMaker, entrance: Entrance, seconds: float) -> AsyncIterator[Client]:
         """Known frames to the host's HAProxy, `seconds` of them before the body runs; behind it, the verdict."""
         url = url_of(entrance)
         keys = await operator.keys(url)
@@ -107,7 +115,9 @@ class Course:
         self.say(f"{len(client.requests)} requests sent, {client.unsettled} not acknowledged; comparing …")
         bad = [sent.number for sent in client.requests if sent.bad and sent.acknowledged]
         acknowledged, skews_us = client.acknowledged(), client.skews_us()
-        verdict = await asyncio.to_thread(verify, url, keys, self._host.url, traffic, acknowledged, skews_us, bad)
+        verdict = await asyncio.to_thread(
+            verify, url, keys, self._host.url, traffic, acknowledged, skews_us, bad, self.others
+        )
         self.report |= {
             "requests": len(client.requests),
             "answers": dict(client.answers),

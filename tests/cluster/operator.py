@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import httpx
 import yaml
@@ -132,20 +132,36 @@ class Operator:
 
     async def keys(self, url: str) -> list[str]:
         """A key for each fleet of FLEETS."""
-        made = []
-        async with httpx.AsyncClient(base_url=url, headers={"X-API-Key": self.key}, timeout=20) as http:
-            for fleet in FLEETS[1:]:
-                answer = await http.post("/v1/keys", json={"fleet": fleet, "scopes": ["ingest", "query"]})
-                made.append(answer.raise_for_status().json()["key"])
-        return [self.key, *made]
+        return await keys_with(self.key, url)
 
 
-def url_of(host: Host) -> str:
+class Entrance(Protocol):
+    """Where HTTP is served."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def home(self) -> Path: ...
+
+
+async def keys_with(key: str, url: str) -> list[str]:
+    """A key for each fleet of FLEETS, the first of which is that of `key`."""
+    made = []
+    async with httpx.AsyncClient(base_url=url, headers={"X-API-Key": key}, timeout=20) as http:
+        for fleet in FLEETS[1:]:
+            answer = await http.post("/v1/keys", json={"fleet": fleet, "scopes": ["ingest", "query"]})
+            made.append(answer.raise_for_status().json()["key"])
+    return [key, *made]
+
+
+def url_of(host: Entrance) -> str:
     """Where the host's HAProxy serves the API."""
     return f"http://{host.address}:{PORT}"
 
 
-async def ready(host: Host, timeout_s: float) -> float:
+async def ready(host: Entrance, timeout_s: float) -> float:
     """Wait until the platform is ready, as the host's HAProxy says; seconds waited.
 
     Raises:

@@ -6,13 +6,22 @@ import argparse
 import asyncio
 import json
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any, Final
 
 from pipeline.errors import CanfleetError
 from tests.cluster.course import Course
+from tests.cluster.growing import growing
 from tests.cluster.hosts import run
 from tests.cluster.lost_head import lost_head
 from tests.cluster.lost_worker import lost_worker
+
+COURSES: Final[dict[str, Callable[[Course], Coroutine[Any, Any, None]]]] = {
+    "worker": lost_worker,
+    "head": lost_head,
+    "growing": growing,
+}
 
 
 def main() -> int:
@@ -21,13 +30,13 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("rate", type=float)
     parser.add_argument("seed", type=int)
-    parser.add_argument("--head", action="store_true")
+    parser.add_argument("course", choices=COURSES)
     arguments = parser.parse_args()
     (arguments.folder / "tmp").mkdir()
     run("mount", "--bind", str(arguments.folder / "tmp"), "/tmp")
     course = Course(arguments.folder, arguments.rate, arguments.seed)
     try:
-        asyncio.run(lost_head(course) if arguments.head else lost_worker(course))
+        asyncio.run(COURSES[arguments.course](course))
     except CanfleetError as error:
         course.faults.append(str(error))
     except ExceptionGroup as group:
