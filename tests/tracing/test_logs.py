@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipeline.config import load_config
 from pipeline.errors import ConfigError
 from pipeline.logs.handler import MOST, LimitedHandler, set_up_logs
-from pipeline.logs.lines import TextLines
+from pipeline.logs.lines import JsonLines, TextLines
 from pipeline.logs.repeats import MOST_KINDS, OTHERS, Kind, Repeats
 from pipeline.logs.settings import LoggingSettings
 from serve.faults import problem_of
@@ -113,7 +113,7 @@ def test_json_has_what_is_known(capfd: pytest.CaptureFixture[str]) -> None:
     set_up_logs(LoggingSettings(format="json", level="WARNING"), "gateway")
     log = logging.getLogger("canfleet.of_the_tests")
     log.info("left out")
-    log.warning("shard %d →\n\udc80", 3, extra={"shard": "shard-3"})
+    log.warning("shard %d →\n", 3, extra={"shard": "shard-3"})
     try:
         raise ValueError("odd")
     except ValueError:
@@ -124,13 +124,16 @@ def test_json_has_what_is_known(capfd: pytest.CaptureFixture[str]) -> None:
         "time": "",
         "level": "WARNING",
         "logger": "canfleet.of_the_tests",
-        "message": "shard 3 →\n\udc80",
+        "message": "shard 3 →\n",
         "role": "gateway",
         "shard": "shard-3",
     }
     assert second["request_id"] == "r-1"
     assert second["exception"].endswith("ValueError: odd")
     assert "shard" not in second
+    # Formatted, not logged: pytest's own report of what was logged holds no half of a character.
+    odd = logging.LogRecord("canfleet", logging.WARNING, "", 0, "\udc80", None, None)
+    assert json.loads(JsonLines("gateway").format(odd).encode())["message"] == "\udc80"
 
 
 def test_it_is_written_where_serve_has_taken_print_and_stderr_away(
