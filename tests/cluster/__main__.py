@@ -36,6 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=__doc__)
     parser.add_argument("--rate", type=float, default=2_000, help="frames per second (default: 2,000)")
     parser.add_argument("--seed", type=int, default=7, help="of the frames (default: 7)")
+    parser.add_argument("--calm", type=float, default=10, help="seconds of load between events (default: 10)")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--head", action="store_true", help="lose the head instead of a worker (needs redis-server)")
     which.add_argument("--growing", action="store_true", help="nodes that come and go with the load instead")
@@ -52,7 +53,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="canfleet-cluster-", dir="/var/tmp"))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     course = "head" if arguments.head else "growing" if arguments.growing else "worker"
-    given = [str(folder), str(arguments.rate), str(arguments.seed), course]
+    given = [str(folder), str(arguments.rate), str(arguments.seed), str(arguments.calm), course]
     world = subprocess.Popen([*_BOUND, *_SPACES, sys.executable, "-m", "tests.cluster.scenario", *given])
     try:
         return world.wait()

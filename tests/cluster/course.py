@@ -37,10 +37,12 @@ class Course:
         faults: what is not as promised, a line each.
         report: everything that was measured, for JSON.
         others: fleets that send beside the known frames.
+        calm_s: load before the first event, between two, and behind the last one.
     """
 
-    def __init__(self, folder: Path, rate: float, seed: int) -> None:
+    def __init__(self, folder: Path, rate: float, seed: int, calm_s: float) -> None:
         """Frames per second, and the seed of the frames; `folder` takes everything."""
+        self.calm_s: Final = calm_s
         self.network: Final = Network(folder)
         self.faults: Final[list[str]] = []
         self.report: Final[dict[str, Any]] = {"rate": rate, "seed": seed, "seconds": {}, "faults": self.faults}
@@ -54,13 +56,19 @@ class Course:
     async def clickhouse(self) -> AsyncIterator[str]:
         """A ClickHouse outside of the cluster; its URL as seen from the hosts. Leave it last."""
         self._host = HostProcess(self._folder / "clickhouse")
-        proxy = TcpProxy(("127.0.0.1", int(self._host.url.rsplit(":", 1)[1])), OUTSIDE)
-        await proxy.start()
+        self._proxy = TcpProxy(_of(self._host), OUTSIDE)
+        await self._proxy.start()
         try:
-            yield f"http://{OUTSIDE}:{proxy.port}"
+            yield f"http://{OUTSIDE}:{self._proxy.port}"
         finally:
-            await proxy.refuse()
+            await self._proxy.refuse()
             self._host.terminate()
+
+    async def restart_clickhouse(self) -> None:
+        """Kill ClickHouse, and start it again on what it had."""
+        await asyncio.to_thread(self._host.kill)
+        self._host = await asyncio.to_thread(HostProcess, self._folder / "clickhouse")
+        self._proxy.target = _of(self._host)
 
     @asynccontextmanager
     async def load(self, operator: KeyMaker, entrance: Entrance, seconds: float) -> AsyncIterator[Client]:
@@ -122,6 +130,7 @@ class Course:
             "requests": len(client.requests),
             "answers": dict(client.answers),
             "failed_within_retries": sum(not sent.in_time for sent in client.requests),
+            "availability": sum(sent.in_time for sent in client.requests) / max(1, len(client.requests)),
             "frames": {name: getattr(verdict.frames, name) for name in ("acknowledged", "stored", "lost", "doubled")},
         }
         self.faults += verdict.faults()
@@ -129,6 +138,10 @@ class Course:
             self.faults.append(f"{client.unsettled} requests were never acknowledged")
         if client.wrong_receipts:
             self.faults.append(f"{client.wrong_receipts} wrong receipts")
+
+
+def _of(host: HostProcess) -> tuple[str, int]:
+    return "127.0.0.1", int(host.url.rsplit(":", 1)[1])
 
 
 def titled(hosts: Sequence[Host], *titles: str) -> list[str]:

@@ -30,7 +30,6 @@ from tests.cluster.rendering import ROOT
 
 _BIN: Final = Path(sys.executable).parent
 _NODES: Final = 3
-_CALM_S: Final = 10.0
 _START_S: Final = 300.0
 _GROW_S: Final = 180.0
 _FALL_S: Final = 180.0
@@ -138,12 +137,12 @@ async def growing(course: Course) -> None:
         _write(machine, clickhouse)
         await course.step("ray start", asyncio.to_thread(_start, machine))
         await course.step("ready", ready(machine, _START_S))
-        async with course.load(machine, machine, _CALM_S):
+        async with course.load(machine, machine, course.calm_s):
             course.report["alone"] = _seen(machine)
             with _crowd(machine) as crowd:
                 await course.step("nodes come, shards move", _until(lambda: _grown(machine), _GROW_S, "grow"))
                 course.report["with the crowd"] = _seen(machine)
-                await asyncio.sleep(_CALM_S)
+                await asyncio.sleep(course.calm_s)
             await course.step("nodes go", _until(lambda: _shrunk(machine), _FALL_S, "shrink"))
             course.report["alone again"] = _seen(machine)
         course.report["crowd"] = json.loads(crowd.read_text())

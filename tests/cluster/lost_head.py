@@ -15,7 +15,6 @@ from tests.cluster.course import Course
 from tests.cluster.hosts import OUTSIDE, Host
 from tests.cluster.operator import Operator, ready
 
-_CALM_S: Final = 10.0
 _START_S: Final = 300.0
 _AWAY_S: Final = 45.0
 _REDIS_PORT: Final = 6390
@@ -32,7 +31,7 @@ async def lost_head(course: Course) -> None:
             await course.step("ready", ready(head, _START_S))
             for worker in workers:
                 await course.step(f"{worker.name} serves HTTP too", ready(worker, _START_S))
-            async with course.load(operator, workers[0], _CALM_S) as client:
+            async with course.load(operator, workers[0], course.calm_s) as client:
                 await _lose(course, operator, head, client)
             await course.stop(operator, head, workers)
 

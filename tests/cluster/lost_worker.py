@@ -1,4 +1,4 @@
-"""Two hosts take frames; `canfleet up` is killed and started again, one host dies, another comes."""
+"""Two hosts take frames; `canfleet up` and ClickHouse are killed and started again, one host dies, another comes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from tests.cluster.course import Course, titled
 from tests.cluster.hosts import NETWORK, Host
 from tests.cluster.operator import Operator, ready
 
-_CALM_S: Final = 10.0
 _BAR_S: Final = 15.0
 _START_S: Final = 300.0
 _JOIN_S: Final = 180.0
@@ -27,12 +26,16 @@ async def lost_worker(course: Course) -> None:
         await course.step("ray up", operator.up())
         await course.step("ready", ready(head, _START_S))
         await course.step("the worker serves HTTP too", ready(worker, _JOIN_S))
-        async with course.load(operator, head, _CALM_S) as client:
+        async with course.load(operator, head, course.calm_s) as client:
             await course.step("canfleet up killed and started again", _replaced(course, operator, head, client))
+            await asyncio.sleep(course.calm_s)
+            await course.step("ClickHouse killed and started again", course.restart_clickhouse())
+            await asyncio.sleep(course.calm_s)
             await _lose(course, worker, client)
+            await asyncio.sleep(course.calm_s)
             other = course.network.host("worker-2", 12)
             await course.step("a new host joins", _joined(other))
-            await course.step("the HTTP API is spread over it", _spread(operator, other))
+            await course.step("the HTTP API is replaced, and spread over it", _spread(operator, other))
         await course.stop(operator, head, [other])
 
 

@@ -30,11 +30,12 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("rate", type=float)
     parser.add_argument("seed", type=int)
+    parser.add_argument("calm_s", type=float)
     parser.add_argument("course", choices=COURSES)
     arguments = parser.parse_args()
     (arguments.folder / "tmp").mkdir()
     run("mount", "--bind", str(arguments.folder / "tmp"), "/tmp")
-    course = Course(arguments.folder, arguments.rate, arguments.seed)
+    course = Course(arguments.folder, arguments.rate, arguments.seed, arguments.calm_s)
     try:
         asyncio.run(COURSES[arguments.course](course))
     except CanfleetError as error:
