@@ -134,7 +134,9 @@ def _ends(child: subprocess.Popen[bytes], board: Path) -> bool:
         if seen is None and board.exists() and board.stat().st_size:
             seen = Board(board)
         progress = seen.progress() if seen is not None else Progress()
-        if time.monotonic() - (progress.began or started) > (progress.hang_s or START_S):
+        # Before its first input it loads, and compiles what no process here has compiled before.
+        since, most = (progress.began, progress.hang_s) if progress.began else (started, START_S)
+        if time.monotonic() - since > most:
             return False
     if seen is not None:
         seen.close()
