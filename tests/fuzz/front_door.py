@@ -49,6 +49,8 @@ class EmptyWarehouse:
         _fail(parameters)
         if "AS vehicles," in sql:
             return [{"vehicles": 0, "count": 0, "min": 0.0, "max": 0.0, "mean": float("nan")}]
+        if "count() AS frames" in sql:
+            return [{"frames": 0}]
         return [{"n": 1}] if sql.lstrip().startswith("SELECT count() AS n") else []
 
     def insert(self, table: str, columns: list[str], stream: memoryview, **settings: Any) -> None:
