@@ -18,7 +18,7 @@ from tests.chaos.traffic import Traffic
 from tests.chaos.verify import verify
 from tests.clickhouse_process import HostProcess
 from tests.cluster.hosts import OUTSIDE, Host, Network
-from tests.cluster.operator import Entrance, Operator, url_of
+from tests.cluster.launching import Entrance, Operator, url_of
 
 _SETTLE_S: Final = 120.0
 

@@ -25,7 +25,7 @@ from canfleet.benchmark.verify import wait_until
 from pipeline.errors import CanfleetError
 from simulator import FLEET_DBC
 from tests.cluster.course import Course
-from tests.cluster.operator import PORT, keys_with, ready
+from tests.cluster.launching import PORT, keys_with, ready
 from tests.cluster.rendering import ROOT
 
 _BIN: Final = Path(sys.executable).parent

@@ -13,7 +13,7 @@ from typing import Final
 from tests.chaos.client import Client
 from tests.cluster.course import Course
 from tests.cluster.hosts import OUTSIDE, Host
-from tests.cluster.operator import Operator, ready
+from tests.cluster.launching import Operator, ready
 
 _START_S: Final = 300.0
 _AWAY_S: Final = 45.0

@@ -10,7 +10,7 @@ from pipeline.errors import CanfleetError
 from tests.chaos.client import Client
 from tests.cluster.course import Course, titled
 from tests.cluster.hosts import NETWORK, Host
-from tests.cluster.operator import Operator, ready
+from tests.cluster.launching import Operator, ready
 
 _BAR_S: Final = 15.0
 _START_S: Final = 300.0
