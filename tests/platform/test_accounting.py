@@ -72,7 +72,7 @@ def test_every_metric_shows_in_prometheus_format(platform: ChildPlatform, http: 
     http.post("/v1/frames", content=b"x", headers={"Content-Type": "text/plain"})
     http.get("/v1/vehicles/metered-1/signals/EngineSpeed")
     address = metrics_address(platform)
-    # Frames are refused for want of room only, tests/serve/test_serve_frames.py; spans are dropped where there are some.
+    # Frames are refused for want of room only (tests/serve/test_serve_frames.py), spans dropped where some are made.
     wanted = {one.name for one in metrics.ALL} - {metrics.REFUSED_FRAMES.name, metrics.DROPPED_SPANS.name}
 
     def shown() -> set[str]:
