@@ -1,7 +1,7 @@
 """What each step of storing saves: `PYTHONPATH=.:tests:tests/shard python tests/clickhouse/measure_levers.py`.
 
 Frames of a simulated fleet go through a shard into ClickHouse; then the same rows into tables without the schema's
-codecs, and into some as cold parts are compressed. Prints bytes a frame by table, all parts merged. For `docs/cost.md`.
+codecs, and into some as cold parts are compressed. With `--shared DIR`, five recorded drives instead. Prints bytes a frame by table, all parts merged. For `docs/cost.md`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
 from clickhouse_process import HostProcess
 from shard_feed import START_US, config, settle, submission
 
@@ -20,6 +22,8 @@ from pipeline.clickhouse.migrate import migrate
 from pipeline.clickhouse.settings import WarehouseSettings
 from pipeline.decode.databases import load_catalogue
 from pipeline.shard.shard import Shard
+from pipeline.frames.logs import read_log
+from simulator import FLEET_DBC
 from simulator.fleet import Fleet
 
 TABLES: Final = ("frames", "signals", "signals_1m_states", "signals_1h_states", "fleet_signals_1h_states")
@@ -27,17 +31,30 @@ CODECS: Final = {"plain LZ4, no codecs": "LZ4", "plain ZSTD(1), no codecs": "ZST
 RATE: Final = 5.0
 
 
-def stored(folder: Path, warehouse: Warehouse, vehicles: int, seconds: int) -> int:
-    """So many seconds of a fleet through a shard; the number of frames."""
-    settings = config(folder)
-    shard = Shard(0, settings, load_catalogue(settings.profiles()), warehouse)
-    fleet, frames = Fleet(vehicles, RATE, 1, start_us=START_US), 0
+def simulated(vehicles: int, seconds: int) -> Iterator[pa.RecordBatch]:
+    """A fleet's frames, second by second."""
+    fleet = Fleet(vehicles, RATE, 1, start_us=START_US)
     for second in range(seconds):
-        batch = fleet.tick(START_US + (second + 1) * 1_000_000)
+        yield fleet.tick(START_US + (second + 1) * 1_000_000)
+
+
+def recorded(shared: Path) -> Iterator[pa.RecordBatch]:
+    """Five drives of one vehicle."""
+    for number in range(1, 6):
+        for part in read_log(shared / f"logs/drive-{number}.mf4", "car"):
+            yield part.frames
+
+
+def stored(folder: Path, warehouse: Warehouse, batches: Iterator[pa.RecordBatch], dbc: Path) -> int:
+    """All of it through a shard; the number of frames."""
+    settings = config(folder, dbc=[dbc])
+    shard = Shard(0, settings, load_catalogue(settings.profiles()), warehouse)
+    frames = 0
+    for number, batch in enumerate(batches):
         frames += len(batch)
         shard.commit([submission(batch)])
         shard.process_next(wait=False)
-        if second % 10 == 9:
+        if number % 10 == 9:
             settle(shard)
     settle(shard)
     assert shard.close()
@@ -94,13 +111,17 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--vehicles", type=int, default=200)
     parser.add_argument("--seconds", type=int, default=1_200)
+    parser.add_argument("--shared", type=Path, help="folder with recorded drives, instead of a simulated fleet")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         host = HostProcess(Path(folder, "clickhouse"))
         try:
             warehouse = Warehouse.connect(WarehouseSettings(url=host.url, database="levers"))
             migrate(warehouse)
-            frames = stored(Path(folder, "shard"), warehouse, arguments.vehicles, arguments.seconds)
+            batches, dbc = simulated(arguments.vehicles, arguments.seconds), FLEET_DBC
+            if arguments.shared is not None:
+                batches, dbc = recorded(arguments.shared), arguments.shared / "dbc/css/gnss.dbc"
+            frames = stored(Path(folder, "shard"), warehouse, batches, dbc)
             report: dict[str, object] = {"frames": frames}
             report["the schema"] = sizes(warehouse, {table: table for table in TABLES}, frames)
             for number, (called, codec) in enumerate(CODECS.items()):

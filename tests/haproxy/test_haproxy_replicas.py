@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -31,8 +32,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]
 
 
 def replicas(running: dict[str, Any], name: str) -> list[psutil.Process]:
-    every = psutil.Process(running["pid"]).children(recursive=True)
-    return [one for one in every if f"ray::ServeReplica:{name}" in " ".join(one.cmdline())]
+    found = []
+    for one in psutil.Process(running["pid"]).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it ends, or has ended and is not yet waited for
+            if f"ray::ServeReplica:{name}" in " ".join(one.cmdline()):
+                found.append(one)
+    return found
 
 
 def frame(client: int, n: int) -> bytes:
