@@ -1,7 +1,8 @@
 """What each step of storing saves: `PYTHONPATH=.:tests:tests/shard python tests/clickhouse/measure_levers.py`.
 
 Frames of a simulated fleet go through a shard into ClickHouse; then the same rows into tables without the schema's
-codecs, and into some as cold parts are compressed. With `--shared DIR`, five recorded drives instead. Prints bytes a frame by table, all parts merged. For `docs/cost.md`.
+codecs, and into some as cold parts are compressed. With `--shared DIR`, five recorded drives instead. Prints bytes a
+frame by table, all parts merged. For `docs/cost.md`.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.migrate import migrate
 from pipeline.clickhouse.settings import WarehouseSettings
 from pipeline.decode.databases import load_catalogue
-from pipeline.shard.shard import Shard
 from pipeline.frames.logs import read_log
+from pipeline.shard.shard import Shard
 from simulator import FLEET_DBC
 from simulator.fleet import Fleet
 
