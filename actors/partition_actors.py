@@ -39,6 +39,11 @@ def start_partition_actor(number: int, config: CanfleetConfig) -> Any:  # noqa: 
     return ray.remote(PartitionActor).options(max_concurrency=_CALLS, **options).remote(number, config)
 
 
+def find_partition_actor(number: int) -> Any:  # noqa: ANN401 an actor's handle
+    """Actor `number` of this Ray cluster. Raises ValueError where there is none."""
+    return ray.get_actor(names.partition_actor(number), namespace=names.NAMESPACE)
+
+
 class PartitionActors:
     """Calls by number of actor. One thread."""
 
@@ -55,7 +60,7 @@ class PartitionActors:
         """End an actor for good, if there is one."""
         self._handles.pop(actor, None)
         try:
-            handle = ray.get_actor(names.partition_actor(actor), namespace=names.NAMESPACE)
+            handle = find_partition_actor(actor)
         except ValueError:
             return
         ray.kill(handle, no_restart=True)
@@ -80,7 +85,7 @@ class PartitionActors:
     def _ask(self, actor: int, method: str, *arguments: Any, timeout_s: float) -> Any:  # noqa: ANN401
         try:
             if actor not in self._handles:
-                self._handles[actor] = ray.get_actor(names.partition_actor(actor), namespace=names.NAMESPACE)
+                self._handles[actor] = find_partition_actor(actor)
             return ray.get(getattr(self._handles[actor], method).remote(*arguments), timeout=timeout_s)
         except RayTaskError as error:
             raise error.cause from error

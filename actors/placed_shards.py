@@ -108,20 +108,18 @@ class PlacedShards:
             PartitionAway: the actor does not answer.
             PartitionMoved: the shard moves, and has not arrived within a few seconds.
         """
-        try:
-            return await self._handles[shard].ask(method, *arguments, timeout_s=timeout_s, patient_s=patient_s)
-        except PartitionMoved:
-            pass
-        clock = asyncio.get_running_loop().time
-        until = clock() + _MOVING_S
+        clock, until = asyncio.get_running_loop().time, None
         while True:
-            await self._look()
             try:
                 return await self._handles[shard].ask(method, *arguments, timeout_s=timeout_s, patient_s=patient_s)
             except PartitionMoved:
-                if clock() >= until:
+                if until is None:
+                    until = clock() + _MOVING_S
+                elif clock() >= until:
                     raise
-            await asyncio.sleep(_LOOK_AGAIN_S)
+                else:
+                    await asyncio.sleep(_LOOK_AGAIN_S)
+            await self._look()
 
     # -- following ----------------------------------------------------------------------------------------------
 

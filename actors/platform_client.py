@@ -16,6 +16,7 @@ from ray.exceptions import RayError, RayTaskError
 from actors import names
 from actors.layout import Layout
 from actors.metrics import Metrics, Reading
+from actors.partition_actors import find_partition_actor
 from actors.partition_handle import CALL_TIMEOUT_S
 from actors.placed_shards import PlacedShards, SubmitResult
 from actors.placement import Placement
@@ -320,8 +321,7 @@ class PlatformClient:
 
 async def _partition_actor(number: int) -> Any:  # noqa: ANN401 an actor's handle
     """Raises ValueError where there is none."""
-    name = names.partition_actor(number)
-    return await asyncio.to_thread(ray.get_actor, name, namespace=names.NAMESPACE)
+    return await asyncio.to_thread(find_partition_actor, number)
 
 
 async def _answer(who: str, call: Awaitable[_T]) -> _T:

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Final, Protocol
 
 from actors.balance import ActorCount, Load, Move, moves
@@ -77,7 +78,7 @@ class Rebalancer:
             return
         wanted = self._wanted(loads)
         self._even_out(loads, here[:wanted] if wanted < self.placement.actors else here)
-        self._try(lambda: self._end_from(wanted))
+        self._try(partial(self._end_from, wanted))
 
     # -- seeing -------------------------------------------------------------------------------------------------
 
@@ -108,10 +109,10 @@ class Rebalancer:
             placed = self.placement.shards_of(actor)
             for shard in placed:
                 if shard not in load.shards:
-                    self._try(lambda shard=shard, actor=actor: self._actors.hold(shard, actor))  # type: ignore[misc]
+                    self._try(partial(self._actors.hold, shard, actor))
             for shard in load.shards:
                 if shard not in placed:
-                    self._try(lambda shard=shard, actor=actor: self._actors.release(shard, actor))  # type: ignore[misc]
+                    self._try(partial(self._actors.release, shard, actor))
 
     # -- numbers ------------------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ import pyarrow as pa
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from canfleet.child import ChildPlatform
+from simulator.body import arrow_stream
 
 VEHICLE: Final = "measured"
 HOURS: Final = 3
@@ -141,11 +142,8 @@ def send_past(url: str, key: str) -> int:
             "data": pa.array([one.tobytes() for one in data], pa.binary()),
         }
     )
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
     headers = {"X-API-Key": key, "Content-Type": "application/vnd.apache.arrow.stream"}
-    answer = httpx.post(f"{url}/v1/frames", content=sink.getvalue().to_pybytes(), headers=headers, timeout=60)
+    answer = httpx.post(f"{url}/v1/frames", content=arrow_stream(batch), headers=headers, timeout=60)
     assert answer.status_code == 202, answer.text
     return begin_us
 

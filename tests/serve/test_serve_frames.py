@@ -24,6 +24,7 @@ from pipeline.frames.body import read_body
 from pipeline.frames.limits import FrameLimits
 from serve.gateway import Door, FramesEndpoint
 from serve.intake import split
+from simulator.body import arrow_stream
 
 ARROW = "application/vnd.apache.arrow.stream"
 NDJSON = "application/x-ndjson"
@@ -47,10 +48,7 @@ def arrow(n: int) -> bytes:
             "data": pa.array([b"\x01\x02"] * n, pa.binary()),
         }
     )
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()
+    return arrow_stream(batch)
 
 
 def post(platform: StandIn, body: Any, headers: dict[str, str], method: str = "POST", path: str = "/v1/frames"):

@@ -19,6 +19,7 @@ from pipeline.privacy.pseudonyms import Pseudonyms
 from serve.gateway import Door, FramesEndpoint
 from serve.logs import LogsEndpoint
 from serve.query import build_query_app
+from simulator.body import arrow_stream
 
 VIN, OTHER = "WVWZZZ1JZXW000007", "1FTFW1ET5DFC10312"
 PSEUDONYMS = Pseudonyms("vin", bytes(range(32)))
@@ -57,10 +58,7 @@ def arrow() -> bytes:
             "data": pa.array([b"\1", b"\2"], pa.binary()),
         }
     )
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()
+    return arrow_stream(batch)
 
 
 def lines(*rows: object) -> bytes:

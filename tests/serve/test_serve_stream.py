@@ -22,6 +22,7 @@ from pipeline.frames.limits import FrameLimits
 from pipeline.limits.settings import RateLimitSettings
 from serve.gateway import Door
 from serve.stream import IN_FLIGHT, StreamEndpoint
+from simulator.body import arrow_stream
 
 Talk = Callable[[aiohttp.ClientWebSocketResponse], Awaitable[Any]]
 
@@ -44,10 +45,7 @@ def binary(message_id: int, n: int) -> bytes:
             "data": pa.array([b"\x01\x02"] * n, pa.binary()),
         }
     )
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return message_id.to_bytes(8, "little") + sink.getvalue().to_pybytes()
+    return message_id.to_bytes(8, "little") + arrow_stream(batch)
 
 
 def talk(platform: StandIn, key: str, conversation: Talk, path: str = "/v1/stream", **headers: str) -> Any:

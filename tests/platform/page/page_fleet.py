@@ -13,6 +13,7 @@ from platform_steps import as_json, canfleet
 from playwright.sync_api import Page
 
 from canfleet.child import ChildPlatform
+from simulator.body import arrow_stream
 
 BEGIN_US = int(time.time()) // 60 * 60_000_000 - 4 * 3_600_000_000
 """Where the charts of `gappy` begin: four hours ago."""
@@ -50,11 +51,8 @@ def made_fleet(platform: ChildPlatform, name: str) -> str:
 
 
 def send(platform: ChildPlatform, key: str, batch: pa.RecordBatch) -> None:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
     headers = {"X-API-Key": key, "Content-Type": "application/vnd.apache.arrow.stream"}
-    answer = httpx.post(f"{platform.url}/v1/frames", content=sink.getvalue().to_pybytes(), headers=headers, timeout=60)
+    answer = httpx.post(f"{platform.url}/v1/frames", content=arrow_stream(batch), headers=headers, timeout=60)
     assert answer.status_code == 202, answer.text
 
 
