@@ -92,10 +92,11 @@ class Access:
         await self._keep_fresh()
         record = self._ring.verify(presented, time.time_ns() // 1000)
         if record is None:
-            await self._rates.stranger(address)
             await self._refresh(time.monotonic())
             record = self._ring.verify(presented, time.time_ns() // 1000)
         if record is None:
+            # Only now: a key that was made a moment ago is no stranger's, and refreshes are bounded by themselves.
+            await self._rates.stranger(address)
             raise ProblemError(unauthenticated())
         caller.set(record)
         self._note_use(record.id)

@@ -351,6 +351,17 @@ def test_a_key_works_at_once_and_guesses_share_one_look(platform: StandIn) -> No
     asyncio.run(scenario())
 
 
+def test_a_new_key_is_nobody_without_a_key_however_many_guess_from_its_address(platform: StandIn) -> None:
+    async def scenario() -> None:
+        access = Access(platform, RateLimits(platform))
+        guesses = (access.identify(None, f"guess {i}", "one address") for i in range(200))
+        refused = await asyncio.gather(*guesses, return_exceptions=True)
+        assert {one.problem.status for one in refused if isinstance(one, ProblemError)} == {401, 429}
+        assert (await access.identify(None, platform.key("north", "query"), "one address")).fleet == "north"
+
+    asyncio.run(scenario())
+
+
 def test_known_keys_go_on_working_while_the_key_store_is_away(platform: StandIn, monkeypatch: Any) -> None:
     async def scenario() -> None:
         access = Access(platform, RateLimits(platform))
