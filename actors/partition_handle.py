@@ -8,6 +8,7 @@ from typing import Any, Final
 from ray.exceptions import RayError, RayTaskError
 
 from actors.line import Line
+from actors.named_actor import NamedActor
 from pipeline.errors import PartitionAway
 
 CALL_TIMEOUT_S: Final = 20.0
@@ -20,7 +21,7 @@ class PartitionHandle:
         line: what is known of the actor.
     """
 
-    def __init__(self, shard: int, actor: Any) -> None:  # noqa: ANN401 an actor's handle
+    def __init__(self, shard: int, actor: NamedActor) -> None:
         """Call `actor`, which holds `shard`."""
         self._shard = shard
         self._actor = actor
@@ -45,7 +46,7 @@ class PartitionHandle:
     def _call(self, method: str, *arguments: Any) -> Callable[[], Awaitable[Any]]:  # noqa: ANN401
         async def call() -> Any:  # noqa: ANN401
             try:
-                return await getattr(self._actor, method).remote(*arguments)
+                return await self._actor.call(method, *arguments)
             except RayTaskError as error:
                 raise error.cause from error
             except RayError as error:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from actors.named_actor import NamedActor
 from actors.partition_handle import CALL_TIMEOUT_S, PartitionHandle
 from actors.placement import Placement
 from pipeline.breaker import State
@@ -22,8 +23,8 @@ _MOVING_S: Final = 3.0
 """So long a call waits for a shard that moves; a move takes less as a rule, and nobody is refused then."""
 _LOOK_AGAIN_S: Final = 0.05
 
-Find: TypeAlias = Callable[[int], Awaitable[Any]]
-"""The handle of the actor of a number."""
+Find: TypeAlias = Callable[[int], Awaitable[NamedActor]]
+"""The actor of a number."""
 Follow: TypeAlias = Callable[[int], Awaitable[Placement | None]]
 """The placement; None where that of this version is the newest."""
 
@@ -41,10 +42,10 @@ class SubmitResult:
 class PlacedShards:
     """Every shard of the platform by number. One event loop."""
 
-    def __init__(self, placement: Placement, actors: list[Any], find: Find, follow: Follow) -> None:
-        """Shards as in `placement`, whose `actors` are handles by number; `find` and `follow` for what changes."""
+    def __init__(self, placement: Placement, actors: list[NamedActor], find: Find, follow: Follow) -> None:
+        """Shards as in `placement`, whose `actors` are by number; `find` and `follow` for what changes."""
         self._placement = placement
-        self._actors: dict[int, Any] = dict(enumerate(actors))
+        self._actors: dict[int, NamedActor] = dict(enumerate(actors))
         self._find = find
         self._follow_directory = follow
         self._handles = [PartitionHandle(shard, actors[actor]) for shard, actor in enumerate(placement.actor_of)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -16,7 +16,7 @@ from ray.exceptions import RayError, RayTaskError
 from actors import names
 from actors.layout import Layout
 from actors.metrics import Metrics, Reading
-from actors.partition_actors import find_partition_actor
+from actors.named_actor import NamedActor
 from actors.partition_handle import CALL_TIMEOUT_S
 from actors.placed_shards import PlacedShards, SubmitResult
 from actors.placement import Placement
@@ -50,11 +50,11 @@ class PlatformClient:
 
     def __init__(
         self,
-        directory: Any,  # noqa: ANN401 an actor's handle
+        directory: NamedActor,
         config: CanfleetConfig,
         layout: Layout,
         placement: Placement,
-        actors: Sequence[Any],
+        actors: Sequence[NamedActor],
     ) -> None:
         self._directory = directory
         self._shards = PlacedShards(placement, list(actors), _partition_actor, self._placement)
@@ -75,12 +75,12 @@ class PlatformClient:
         Raises:
             ValueError: there are none: the platform was not started on this cluster.
         """
-        directory = ray.get_actor(names.DIRECTORY, namespace=names.NAMESPACE)
-        config, layout = await directory.describe.remote()
-        placement = await directory.placement.remote(-1)
+        directory = await NamedActor.called(names.DIRECTORY)
+        config, layout = await directory.call("describe")
+        placement = await directory.call("placement", -1)
         actors = [await _partition_actor(number) for number in range(placement.actors)]
         client = cls(directory, config, layout, placement, actors)
-        client.pseudonyms = Pseudonyms(config.privacy.pseudonymise, await directory.secret.remote())
+        client.pseudonyms = Pseudonyms(config.privacy.pseudonymise, await directory.call("secret"))
         # In Serve's replicas; `canfleet up` itself, which connects to drain, is about to leave Ray.
         if ray.get_runtime_context().get_actor_id() is not None:
             Metrics().keep_up(client.readings, "partition-lines")
@@ -262,42 +262,42 @@ class PlatformClient:
 
     async def request_move(self, shard: int, actor: int) -> int | None:
         """Have a shard moved to another partition actor soon; who holds it now, None where one of them is unknown."""
-        return await _answer("directory", self._directory.request_move.remote(shard, actor))
+        return await self._direct("request_move", shard, actor)
 
     # -- keys ---------------------------------------------------------------------------------------------------
 
     async def keys(self, known_version: int) -> tuple[int, list[KeyRecord]] | None:
         """Key records and their version; None when `known_version` is current."""
-        return await _answer("directory", self._directory.keys.remote(known_version))
+        return await self._direct("keys", known_version)
 
     async def note_uses(self, used: Mapping[str, int]) -> None:
         """Tell when keys (by id) were last used (µs)."""
-        await _answer("directory", self._directory.note_uses.remote(dict(used)))
+        await self._direct("note_uses", dict(used))
 
     async def create_key(
         self, fleet: str, scopes: Iterable[Scope], expires_at: int | None = None, vehicles: Iterable[str] = ()
     ) -> IssuedKey:
         """Make a key."""
-        call = self._directory.create_key.remote(fleet, list(scopes), expires_at, list(vehicles))
-        return await _answer("directory", call)
+        issued: IssuedKey = await self._direct("create_key", fleet, list(scopes), expires_at, list(vehicles))
+        return issued
 
     async def list_keys(self, fleet: str | None) -> list[KeyRecord]:
         """Keys of one fleet, or of all."""
-        return await _answer("directory", self._directory.list_keys.remote(fleet))
+        return await self._direct("list_keys", fleet)
 
     async def revoke_key(self, key_id: str) -> KeyRecord | None:
         """Revoke a key; None when it is unknown."""
-        return await _answer("directory", self._directory.revoke_key.remote(key_id))
+        return await self._direct("revoke_key", key_id)
 
     async def rotate_key(self, key_id: str) -> IssuedKey | None:
         """Give a key a new secret; None when it cannot be."""
-        return await _answer("directory", self._directory.rotate_key.remote(key_id))
+        return await self._direct("rotate_key", key_id)
 
     # -- rate limits --------------------------------------------------------------------------------------------
 
     async def divide(self, replica: str, asked: Mapping[str, float]) -> tuple[int, dict[str, float]]:
         """The number of replicas, and the part of each limit in `asked` that `replica` may use; see `Shares.divide`."""
-        return await _answer("directory", self._directory.divide.remote(replica, asked))
+        return await self._direct("divide", replica, asked)
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -315,23 +315,22 @@ class PlatformClient:
     async def _ask_for(self, method: str, fleet: str, vehicle_id: str) -> Any:  # noqa: ANN401
         return await self._shards.ask(self._shard_of(fleet, vehicle_id), method, fleet, vehicle_id)
 
+    async def _direct(self, method: str, *arguments: Any) -> Any:  # noqa: ANN401
+        """Call the directory; its own exception as it raised it, and Overloaded where it does not answer."""
+        try:
+            return await asyncio.wait_for(self._directory.call(method, *arguments), CALL_TIMEOUT_S)
+        except RayTaskError as error:
+            raise error.cause from error
+        except (RayError, TimeoutError) as error:
+            raise Overloaded(f"directory is away: {type(error).__name__}", 1.0) from error
+
     async def _placement(self, known_version: int) -> Placement | None:
-        return await _answer("directory", self._directory.placement.remote(known_version))
+        return await self._direct("placement", known_version)
 
 
-async def _partition_actor(number: int) -> Any:  # noqa: ANN401 an actor's handle
+async def _partition_actor(number: int) -> NamedActor:
     """Raises ValueError where there is none."""
-    return await asyncio.to_thread(find_partition_actor, number)
-
-
-async def _answer(who: str, call: Awaitable[_T]) -> _T:
-    """Await the directory's answer; its own exception as it raised it, and Overloaded where it does not answer."""
-    try:
-        return await asyncio.wait_for(call, CALL_TIMEOUT_S)
-    except RayTaskError as error:
-        raise error.cause from error
-    except (RayError, TimeoutError) as error:
-        raise Overloaded(f"{who} is away: {type(error).__name__}", 1.0) from error
+    return await NamedActor.called(names.partition_actor(number))
 
 
 def _added(total: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:

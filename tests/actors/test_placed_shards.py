@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ray.exceptions import ActorDiedError
 
+from actors.named_actor import NamedActor
 from actors.placed_shards import FOLLOW_S, PlacedShards
 from actors.placement import Placement
 from pipeline.errors import Overloaded, PartitionAway, PartitionMoved
@@ -48,9 +49,16 @@ class Fleet:
         self.directory_away = False
         self.found: list[int] = []
 
-    async def find(self, number: int) -> Actor:
+    async def find(self, number: int) -> NamedActor:
         self.found.append(number)
-        return self.actors[number]
+        return self.named(number)
+
+    def named(self, number: int) -> NamedActor:
+        async def again() -> Actor:
+            self.found.append(number)
+            return self.actors[number]
+
+        return NamedActor(self.actors[number], again)
 
     async def follow(self, known: int) -> Placement | None:
         if self.directory_away:
@@ -58,7 +66,8 @@ class Fleet:
         return None if known == self.placement.version else self.placement
 
     def shards(self) -> PlacedShards:
-        return PlacedShards(self.placement, list(self.actors), self.find, self.follow)
+        actors = [self.named(number) for number in range(len(self.actors))]
+        return PlacedShards(self.placement, actors, self.find, self.follow)
 
 
 def test_a_submission_waits_for_a_shard_that_moves() -> None:
@@ -106,8 +115,25 @@ def test_a_shard_of_an_actor_that_is_gone_is_found_where_it_is_now() -> None:
         fleet.actors.append(Actor(0, 1))
         fleet.placement = Placement(1, 3, (2, 2))
         await asyncio.sleep(2 * FOLLOW_S)
-        assert fleet.found == [2]
+        assert 2 in fleet.found
         assert (await shards.submit(1, b"frames", Lane.LIVE)).accepted == 1
         assert not shards.away(1)
+
+    run(story())
+
+
+def test_an_actor_that_was_begun_anew_is_found_by_its_name() -> None:
+    async def story() -> None:
+        fleet = Fleet()
+        shards = fleet.shards()
+        fleet.actors[0].gone = True
+        fleet.actors[0] = Actor(0, 1)
+        with pytest.raises(PartitionAway):
+            await shards.submit(1, b"frames", Lane.LIVE)
+        await asyncio.sleep(1)
+        assert not shards.away(1)
+        assert (await shards.submit(1, b"frames", Lane.LIVE)).accepted == 1
+        assert (await shards.submit(0, b"frames", Lane.LIVE)).accepted == 1
+        assert set(fleet.found) == {0}
 
     run(story())

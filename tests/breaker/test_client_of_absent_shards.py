@@ -12,6 +12,7 @@ from ray.exceptions import ActorDiedError
 from virtual_time import run
 
 from actors.layout import Layout
+from actors.named_actor import NamedActor
 from actors.placement import Placement
 from actors.platform_client import PlatformClient
 from pipeline.clickhouse.settings import WarehouseSettings
@@ -59,9 +60,17 @@ def shards() -> list[Shard]:
     return [Shard(0), Shard(1)]
 
 
+def named(shard: Shard) -> NamedActor:
+    async def find() -> Shard:
+        return shard
+
+    return NamedActor(shard, find)
+
+
 def client(folder: Path, shards: list[Shard]) -> PlatformClient:
     config = CanfleetConfig(data_dir=folder, clickhouse=WarehouseSettings(url="http://127.0.0.1:9"))
-    return PlatformClient(None, config, Layout.spread(4, 2), Placement.dealt(2, 2), shards)
+    actors = [named(shard) for shard in shards]
+    return PlatformClient(named(Shard(9)), config, Layout.spread(4, 2), Placement.dealt(2, 2), actors)
 
 
 def test_bytes_in_flight_to_a_hung_shard_are_released_and_do_not_touch_the_other(
