@@ -12,7 +12,7 @@ from typing import Final
 from actors.layout import Layout, fixed_layout
 from actors.partition_actors import PartitionActors
 from actors.placement import Placement, place, placed
-from actors.rebalancer import Rebalancer
+from actors.rebalancer import Rebalancer, Renewal
 from pipeline.config import CanfleetConfig
 from pipeline.keys.record import IssuedKey, KeyRecord, Scope
 from pipeline.keys.store import KeyStore
@@ -70,6 +70,15 @@ class DirectoryActor:
         self._rebalancer.request(shard, actor)
         self._look_now.set()
         return placement.actor_of[shard]
+
+    def request_renewal(self) -> None:
+        """Have every partition actor ended and begun anew soon, one after the other: with the code that is here."""
+        self._rebalancer.request_renewal()
+        self._look_now.set()
+
+    def renewal(self) -> Renewal | None:
+        """How the renewal goes that was asked for last; None where none was since this actor began."""
+        return self._rebalancer.renewal
 
     def describe(self) -> tuple[CanfleetConfig, Layout]:
         """The configuration and the layout."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from actors import names
 from actors.clickhouse_host import actor as clickhouse
 from actors.directory import DirectoryActor
 from actors.layout import fixed_layout
-from actors.partition_actors import SERVICE, start_partition_actor
+from actors.partition_actors import SERVICE, end_named, find_partition_actor, start_partition_actor
 from actors.placement import Placement, place_at_start
 from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.migrate import migrate
@@ -21,6 +22,7 @@ from pipeline.errors import CanfleetError
 
 DIRECTORY_CPUS: Final = 0.01
 """So little that it finds room anywhere. With none, Ray places it by chance, also where no processor is offered."""
+_POLL_S: Final = 0.2
 
 
 class Actors:
@@ -41,12 +43,38 @@ class Actors:
         self._placement = _placement(config, layout.shards)
         self._clickhouse = None if config.clickhouse.url else _start_clickhouse(config)
         self.config: Final = config if config.clickhouse.url else _with_embedded_clickhouse(config)
-        self._directory = (
-            ray.remote(DirectoryActor)
-            .options(name=names.DIRECTORY, num_cpus=DIRECTORY_CPUS, **SERVICE)
-            .remote(self.config, bootstrap_key)
-        )
+        self._bootstrap_key = bootstrap_key
+        self._directory = self._start_directory()
         self._partitions = [start_partition_actor(number, self.config) for number in range(self._placement.actors)]
+
+    def _start_directory(self) -> Any:  # noqa: ANN401 an actor's handle
+        """Begin to start the directory, or find it."""
+        options = ray.remote(DirectoryActor).options(name=names.DIRECTORY, num_cpus=DIRECTORY_CPUS, **SERVICE)
+        return options.remote(self.config, self._bootstrap_key)
+
+    def renew(self) -> None:
+        """Have this release and configuration take the place of those that run, actor by actor, while frames flow.
+
+        The directory first, then every partition actor: its shards are with the others while another begins in its
+        place, and where it is alone they are away for the seconds that takes. ClickHouse stays as it is.
+
+        Raises:
+            CanfleetError: an actor did not come back; what is renewed and what is not work together.
+        """
+        end_named(names.DIRECTORY)
+        self._directory = self._start_directory()
+        _wait_for([self._directory.request_renewal.remote()])
+        while True:
+            [renewal] = _wait_for([self._directory.renewal.remote()])
+            if renewal is None:
+                raise CanfleetError("the directory was restarted while partition actors were renewed: start again")
+            if renewal.fault:
+                raise CanfleetError(f"partition actors {renewal.left} keep the release before: {renewal.fault}")
+            if not renewal.left:
+                break
+            time.sleep(_POLL_S)
+        [self._placement] = _wait_for([self._directory.placement.remote(-1)])
+        self._partitions = [find_partition_actor(number) for number in range(self._placement.actors)]
 
     def prepare_clickhouse(self) -> None:
         """Wait until ClickHouse answers, and bring its schema up to date. Shards store nothing before.
@@ -99,10 +127,10 @@ def stop_clickhouse() -> None:
     ray.kill(host, no_restart=True)
 
 
-def _wait_for(calls: Sequence[Any]) -> None:
-    """Wait for actors' answers; what they raised comes as a CanfleetError."""
+def _wait_for(calls: Sequence[Any]) -> list[Any]:
+    """Actors' answers; what they raised comes as a CanfleetError."""
     try:
-        ray.get(list(calls))
+        return ray.get(list(calls))
     except RayTaskError as error:
         raise error.cause from error
     except RayActorError as error:

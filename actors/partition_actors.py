@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 import ray
@@ -28,6 +29,9 @@ _CALLS: Final = 10_000
 """Calls a partition actor has under way at most: so many that its queue, bounded in bytes, decides whom it refuses."""
 _LOOK_S: Final = 2.0
 _MOVE_S: Final = 60.0
+_END_S: Final = 30.0
+_START_S: Final = 120.0
+_POLL_S: Final = 0.05
 
 
 def start_partition_actor(number: int, config: CanfleetConfig) -> Any:  # noqa: ANN401 an actor's handle
@@ -42,6 +46,24 @@ def start_partition_actor(number: int, config: CanfleetConfig) -> Any:  # noqa: 
 def find_partition_actor(number: int) -> Any:  # noqa: ANN401 an actor's handle
     """Actor `number` of this Ray cluster. Raises ValueError where there is none."""
     return ray.get_actor(names.partition_actor(number), namespace=names.NAMESPACE)
+
+
+def end_named(name: str) -> None:
+    """End an actor of the platform for good, and wait until its name is free.
+
+    Raises:
+        PartitionAway: it does not end.
+    """
+    until = time.monotonic() + _END_S
+    while True:
+        try:
+            handle = ray.get_actor(name, namespace=names.NAMESPACE)
+        except ValueError:
+            return
+        if time.monotonic() > until:
+            raise PartitionAway(f"actor {name} does not end", 1.0)
+        ray.kill(handle, no_restart=True)
+        time.sleep(_POLL_S)
 
 
 class PartitionActors:
@@ -64,6 +86,17 @@ class PartitionActors:
         except ValueError:
             return
         ray.kill(handle, no_restart=True)
+
+    def restart(self, actor: int) -> None:
+        """End an actor and begin another in its place, with the code and the configuration that are here.
+
+        Raises:
+            PartitionAway: the one does not end, or the other does not answer within two minutes.
+        """
+        self._handles.pop(actor, None)
+        end_named(names.partition_actor(actor))
+        self.start(actor)
+        self._ask(actor, "ping", timeout_s=_START_S)
 
     def load(self, actor: int) -> tuple[dict[int, float], float]:
         """Frames per second by shard that it holds, and processor seconds used so far.

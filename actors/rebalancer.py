@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
 
@@ -32,13 +33,30 @@ class Actors(Protocol):
 
     def start(self, actor: int) -> None: ...  # noqa: D102
     def stop(self, actor: int) -> None: ...  # noqa: D102
+    def restart(self, actor: int) -> None: ...  # noqa: D102
     def load(self, actor: int) -> tuple[dict[int, float], float]: ...  # noqa: D102
     def hold(self, shard: int, actor: int) -> None: ...  # noqa: D102
     def release(self, shard: int, actor: int) -> None: ...  # noqa: D102
 
 
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """How far a renewal of the partition actors is.
+
+    Attributes:
+        left: numbers of those that are still to be renewed.
+        fault: why it stopped before it was done, if it did.
+    """
+
+    left: tuple[int, ...]
+    fault: str = ""
+
+
 class Rebalancer:
-    """One thread calls `look` from time to time; any thread may read `placement` and call `request`."""
+    """One thread calls `look` from time to time.
+
+    Any thread may read `placement` and `renewal`, and call what begins with `request`.
+    """
 
     def __init__(
         self,
@@ -61,6 +79,16 @@ class Rebalancer:
         self._starting = 0
         self._began = clock()
         self._uneven_seen = False
+        self._renewal: Renewal | None = None
+
+    @property
+    def renewal(self) -> Renewal | None:
+        """How the renewal goes that was asked for last, if one was."""
+        return self._renewal
+
+    def request_renewal(self) -> None:
+        """Have every partition actor ended and begun anew at the next look, one after the other."""
+        self._renewal = Renewal(tuple(range(self.placement.actors)))
 
     def request(self, shard: int, actor: int) -> None:
         """Have a shard moved at the next look; evenness may move it again later."""
@@ -73,12 +101,41 @@ class Rebalancer:
         self._put_right(loads)
         while self._requested:
             self._move(self._requested.popleft(), loads)
+        while self._renewal is not None and self._renewal.left and not self._renewal.fault:
+            self._renewal = self._renew_first_of(self._renewal, loads)
         here = sorted(loads)
         if not here:
             return
         wanted = self._wanted(loads)
         self._even_out(loads, here[:wanted] if wanted < self.placement.actors else here)
         self._try(partial(self._end_from, wanted))
+
+    def _renew_first_of(self, renewal: Renewal, loads: dict[int, Load]) -> Renewal:
+        """The renewal after its next actor, whose shards are with the others meanwhile where there are others."""
+        actor, *left = renewal.left
+        shards = self.placement.shards_of(actor)
+        others = sorted(loads.keys() - {actor})
+        if others:
+            for move in moves(self.placement, self._rates(loads), others):
+                if move.shard in shards:
+                    self._move(move, loads)
+        try:
+            # What is still there ends in good order, and its successor begins with it.
+            for shard in self.placement.shards_of(actor) if actor in loads else ():
+                with suppress(PartitionMoved):
+                    self._actors.release(shard, actor)
+            self._actors.restart(actor)
+        except (CanfleetError, OSError) as error:
+            _log.error("partition actor %d could not be renewed: %s", actor, error)
+            loads.pop(actor, None)
+            return Renewal(renewal.left, str(error))
+        _log.info("partition actor %d is renewed", actor)
+        self._used.pop(actor, None)
+        self._heard[actor] = self._clock()
+        loads[actor] = Load(dict.fromkeys(self.placement.shards_of(actor), 0.0), 0.0)
+        for shard in shards:
+            self._move(Move(shard, actor), loads)
+        return Renewal(tuple(left))
 
     # -- seeing -------------------------------------------------------------------------------------------------
 
@@ -153,12 +210,8 @@ class Rebalancer:
     # -- moving -------------------------------------------------------------------------------------------------
 
     def _even_out(self, loads: dict[int, Load], usable: list[int]) -> None:
-        rates = [0.0] * len(self.placement.actor_of)
-        for load in loads.values():
-            for shard, rate in load.shards.items():
-                rates[shard] = rate
         waited_for = {a for a in self.placement.actor_of if a not in usable and a not in loads and not self._away(a)}
-        planned = moves(self.placement, rates, sorted({*usable, *waited_for}))
+        planned = moves(self.placement, self._rates(loads), sorted({*usable, *waited_for}))
         must = [move for move in planned if self.placement.actor_of[move.shard] not in {*usable, *waited_for}]
         idle = any(not self.placement.shards_of(actor) for actor in usable)
         busiest = max(sum(load.shards.values()) for load in loads.values())
@@ -168,6 +221,14 @@ class Rebalancer:
         for move in planned if worth_it and seen_before and not waited_for else must:
             if move.actor not in waited_for:
                 self._move(move, loads)
+
+    def _rates(self, loads: dict[int, Load]) -> list[float]:
+        """Frames per second by shard."""
+        rates = [0.0] * len(self.placement.actor_of)
+        for load in loads.values():
+            for shard, rate in load.shards.items():
+                rates[shard] = rate
+        return rates
 
     def _move(self, move: Move, loads: dict[int, Load]) -> None:
         """Move one shard. Not asked of an actor that is away: it has lost it."""

@@ -17,6 +17,7 @@ from ray.util import list_named_actors
 
 from actors import names
 from actors.platform_client import PlatformClient
+from actors.running import Running, code_here, running, say_running
 from pipeline.config import CanfleetConfig
 from pipeline.errors import CanfleetError
 from serve import deploy
@@ -29,36 +30,42 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def on_cluster(config: CanfleetConfig) -> Iterator[None]:
+def on_cluster(config: CanfleetConfig) -> Iterator[bool]:
     """Around a platform's life, from before its actors start until it has drained: then they are ended.
 
     A start that fails takes along what it started, and leaves a platform alone that was there before.
 
-    A platform that is there is found with the configuration that it has.
+    Yields:
+        Whether a platform is there that runs other code or another configuration, and is to be renewed. Whoever has
+        done so calls `renewed`.
 
     Raises:
         CanfleetError: actors do not end.
     """
     found = bool(_named())
-    if found:
-        its_config, drains = asyncio.run(_look())
-        if drains:
-            log.warning("the platform on this cluster was cut off while it drained: it is started anew")
-            deploy.stop()
-            _end_actors()
-            found = False
-        elif its_config != config:
-            log.warning("the platform on this cluster has another configuration, and keeps it until `canfleet down`")
+    if found and asyncio.run(_drains()):
+        log.warning("the platform on this cluster was cut off while it drained: it is started anew")
+        deploy.stop()
+        _end_actors()
+        found = False
     if not found:
         _wait_for_nodes(config.ray.nodes)
+    wanted = Running(code=code_here(), config=config, everywhere=True)
+    differs = found and running(config.data_dir) != wanted
+    say_running(config.data_dir, wanted.model_copy(update={"everywhere": not differs}))
     try:
-        yield
+        yield differs
     except BaseException:
         if not found:
             deploy.stop()
             _end_actors()
         raise
     _end_actors()
+
+
+def renewed(config: CanfleetConfig) -> None:
+    """Say that all parts of the platform run what is here."""
+    say_running(config.data_dir, Running(code=code_here(), config=config, everywhere=True))
 
 
 def _wait_for_nodes(wanted: int) -> None:
@@ -71,10 +78,10 @@ def _wait_for_nodes(wanted: int) -> None:
         time.sleep(_POLL_S)
 
 
-async def _look() -> tuple[CanfleetConfig, bool]:
-    """The configuration of the platform that is there, and whether a shard of it refuses frames for good."""
+async def _drains() -> bool:
+    """Whether a shard of the platform that is there refuses frames for good."""
     client = await PlatformClient.connect()
-    return client.config, any(shard.get("draining", False) for shard in (await client.status())["shards"])
+    return any(shard.get("draining", False) for shard in (await client.status())["shards"])
 
 
 def _end_actors() -> None:

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,24 +75,31 @@ def running_platform(
         ray_started()
         importing.join()
         try:
-            with _room(config), _started(config, bootstrap_key) as platform:
+            with _room(config) as renew, _started(config, bootstrap_key, renew=renew) as platform:
                 yield platform
         finally:
             ray.shutdown()
 
 
-def _room(config: CanfleetConfig) -> AbstractContextManager[None]:
-    """Around the actors' life: a Ray of the platform's own takes them along when it ends, a cluster does not."""
+def _room(config: CanfleetConfig) -> AbstractContextManager[bool]:
+    """Around the actors' life: a Ray of the platform's own takes them along when it ends, a cluster does not.
+
+    Yields whether they run already, and are to be renewed.
+    """
     if config.ray.address is None:
-        return nullcontext()
+        return nullcontext(False)
     from canfleet.cluster import on_cluster
 
     return on_cluster(config)
 
 
 @contextmanager
-def _started(config: CanfleetConfig, bootstrap_key: str | None) -> Iterator[Platform]:
-    """Actors and Serve on the Ray that this process is connected to; they start side by side."""
+def _started(config: CanfleetConfig, bootstrap_key: str | None, *, renew: bool) -> Iterator[Platform]:
+    """Actors and Serve on the Ray that this process is connected to; they start side by side.
+
+    In a renewal they follow each other: a release answers what the one before asks, but not the other way round. So
+    the schema is first, the actors, who use it, next, and the replicas, who call the actors, are last.
+    """
     from actors.launch import Actors, stop_clickhouse
     from actors.platform_client import PlatformClient
     from serve import deploy
@@ -101,6 +108,10 @@ def _started(config: CanfleetConfig, bootstrap_key: str | None) -> Iterator[Plat
     actors = Actors(config, bootstrap_key)
     with ThreadPoolExecutor(1, "clickhouse") as beside:
         schema = beside.submit(actors.prepare_clickhouse)
+        if renew:
+            wait([schema])
+            log.warning("renewing the platform on this cluster")
+            actors.renew()
         url = deploy.start(config, PlatformClient.connect)
         try:
             schema.result()
@@ -111,6 +122,10 @@ def _started(config: CanfleetConfig, bootstrap_key: str | None) -> Iterator[Plat
             log.warning("%s; acknowledged frames wait in the journal", error)
             threading.Thread(target=_prepare_when_back, args=(actors,), daemon=True).start()
     faults = actors.wait()
+    if renew:
+        from canfleet.cluster import renewed
+
+        renewed(config)
     try:
         yield Platform(url, faults, lambda: deploy.roll(config, PlatformClient.connect))
     finally:

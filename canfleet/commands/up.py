@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
+from actors.layout import fixed_layout
 from canfleet.binding import end_with_parent
+from canfleet.family import read_process
+from canfleet.run_file import read_run_file
 from canfleet.supervisor import Supervisor
 from pipeline.config import CanfleetConfig, load_config
+from pipeline.decode.databases import load_catalogue
+from pipeline.errors import CanfleetError
 from simulator import FLEET_DBC
+
+_END_S: Final = 30.0
 
 
 def up(
@@ -22,6 +32,13 @@ def up(
     dashboard_port: Annotated[int | None, typer.Option(help="Port of the Ray dashboard; 8265.")] = None,
     dbc: Annotated[list[Path] | None, typer.Option(help="A signal database; may be repeated.")] = None,
     partitions: Annotated[int | None, typer.Option(help="Logical partitions, fixed at the first start.")] = None,
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            help="On a Ray cluster: take the place of the `canfleet up` that runs there. The platform goes on, and is "
+            "renewed part by part where this is another release or configuration."
+        ),
+    ] = False,
     bootstrap_key: Annotated[
         str | None,
         typer.Option(envvar="CANFLEET_BOOTSTRAP_KEY", help="A key with every scope, for fleet `default`."),
@@ -50,7 +67,25 @@ def up(
         )
     )
     settings = settings.model_copy(update={"data_dir": settings.data_dir.resolve()})
+    if take_over:
+        _take_over(settings)
     raise typer.Exit(Supervisor(settings, bootstrap_key).run())
+
+
+def _take_over(config: CanfleetConfig) -> None:
+    """End the `canfleet up` that runs on the data directory, and leave the platform, which is the cluster's."""
+    if config.ray.address is None:
+        raise CanfleetError("--take-over is for a platform on a Ray cluster (ray.address): this one would end with it")
+    pid = int(read_run_file(config.data_dir)["pid"])
+    # What would stop the start is found before anything is ended.
+    load_catalogue(config.profiles())
+    fixed_layout(config)
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + _END_S
+    while (process := read_process(pid)) is not None and process.alive:
+        if time.monotonic() > deadline:
+            raise CanfleetError(f"process {pid} does not end")
+        time.sleep(0.1)
 
 
 def with_demo_database(config: CanfleetConfig) -> CanfleetConfig:

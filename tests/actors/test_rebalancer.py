@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from actors.placement import Placement, place, place_at_start, placed
-from actors.rebalancer import Rebalancer
+from actors.rebalancer import Rebalancer, Renewal
 from pipeline.errors import ConfigError, PartitionAway, PartitionMoved
 from pipeline.scaling import ScalingSettings
 
@@ -27,6 +27,9 @@ class World:
         self.owner: dict[int, int] = {}
         self.room = 99
         self.fail_at = 0
+        self.renewed: list[int] = []
+        self.served_meanwhile: list[set[int]] = []
+        self.cut_off: set[int] = set()
         self.calls = 0
         for actor in range(placement.actors):
             self.begin(actor)
@@ -62,6 +65,16 @@ class World:
     def stop(self, actor: int) -> None:
         assert not self.held.get(actor), "an actor was ended with shards"
         self.alive.discard(actor)
+
+    def restart(self, actor: int) -> None:
+        self.calls += 1
+        self.renewed.append(actor)
+        self.served_meanwhile.append(self.serving().keys() - set(self.placement.shards_of(actor)))
+        self.cut_off |= self.held.pop(actor)
+        self.alive.discard(actor)
+        if self.calls == self.fail_at:
+            raise PartitionAway(f"actor {actor} does not start")
+        self.begin(actor)
 
     def load(self, actor: int) -> tuple[dict[int, float], float]:
         self._call(actor)
@@ -222,3 +235,63 @@ def test_a_placement_outlives_its_run_where_it_fits(tmp_path: Path) -> None:
         placed(tmp_path)
     with pytest.raises(ValueError, match="beyond the first 1"):
         Placement.dealt(4, 2).of(1)
+
+
+def test_a_renewal_takes_one_actor_after_the_other_and_every_shard_is_served_meanwhile() -> None:
+    world = World(Placement.dealt(8, 3))
+    one = rebalancer(world, min_actors=3, max_actors=3)
+    looks(world, one, 1)
+    before = world.placement.actor_of
+    one.request_renewal()
+    looks(world, one, 1)
+    assert world.renewed == [0, 1, 2]
+    assert world.served_meanwhile == [set(range(8))] * 3
+    assert one.renewal == Renewal(())
+    assert world.placement.actor_of == before
+    assert not world.cut_off
+    everything_is_where_it_should_be(world)
+
+
+def test_the_only_actor_gives_its_shards_up_in_good_order_before_it_is_renewed() -> None:
+    world = World(Placement.dealt(4, 1))
+    one = rebalancer(world, min_actors=1, max_actors=1)
+    one.request_renewal()
+    looks(world, one, 1)
+    assert (world.renewed, one.renewal) == ([0], Renewal(()))
+    assert not world.cut_off
+    everything_is_where_it_should_be(world)
+
+
+def test_a_release_that_does_not_start_is_stopped_at_the_first_actor_and_the_others_have_its_shards() -> None:
+    world = World(Placement.dealt(6, 3))
+    one = rebalancer(world, min_actors=3, max_actors=3)
+    looks(world, one, 1)
+    one.request_renewal()
+    world.fail_at = world.calls + 3 + 3 * 2 + 1  # three loads, three calls for each of two moves, the restart
+    looks(world, one, 3)
+    assert world.renewed == [0]
+    assert one.renewal == Renewal((0, 1, 2), "actor 0 does not start")
+    assert world.alive == {1, 2}
+    everything_is_where_it_should_be(world)
+
+
+@pytest.mark.parametrize("cut_off_at", range(1, 30))
+def test_a_renewal_that_fails_at_any_step_leaves_every_shard_held(cut_off_at: int) -> None:
+    world = World(Placement.dealt(4, 2))
+    one = rebalancer(world, min_actors=2, max_actors=2)
+    looks(world, one, 1)
+    one.request_renewal()
+    world.fail_at = world.calls + cut_off_at
+    looks(world, one, 10)
+    everything_is_where_it_should_be(world)
+
+
+def test_an_actor_that_is_away_is_renewed_too() -> None:
+    world = World(Placement.dealt(4, 2))
+    one = rebalancer(world, min_actors=2, max_actors=2)
+    looks(world, one, 1)
+    world.alive.discard(1)
+    one.request_renewal()
+    looks(world, one, 3)
+    assert (world.renewed, one.renewal) == ([0, 1], Renewal(()))
+    everything_is_where_it_should_be(world)

@@ -48,6 +48,23 @@ def test_a_mistake_in_the_configuration_ends_it_with_one_line(tmp_path: Path, mi
     assert named in line
 
 
+def nothing_to_take_over(folder: Path) -> list[str]:
+    path = folder / "cluster.yaml"
+    path.write_text("ray: {address: auto}")
+    return ["--config", str(path), "--take-over"]
+
+
+def a_ray_of_its_own(folder: Path) -> list[str]:
+    return ["--take-over"]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "named"), [(nothing_to_take_over, "no platform runs"), (a_ray_of_its_own, "ray.address")]
+)
+def test_what_cannot_be_taken_over_is_said(tmp_path: Path, mistake: object, named: str) -> None:
+    test_a_mistake_in_the_configuration_ends_it_with_one_line(tmp_path, mistake, named)
+
+
 @pytest.mark.parametrize("option", ["--port", "--clickhouse-port", "--dashboard-port"])
 def test_a_taken_port_is_named_with_its_option(tmp_path: Path, option: str) -> None:
     ports = {"--port": "0", "--clickhouse-port": "0", "--dashboard-port": "0"}
