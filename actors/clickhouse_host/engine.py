@@ -22,6 +22,7 @@ import chdb
 
 from actors.clickhouse_host.native import empty_block
 from actors.clickhouse_host.statement import Statement
+from actors.clickhouse_host.token_logs import TokenLogs
 from pipeline.errors import ConfigError, WarehouseAway, WarehouseError
 
 _SERVER_DEFAULTS: Final = {"implicit_select": "0"}
@@ -58,8 +59,8 @@ class Engine:
     chDB serves one path per process, and hangs in a forked child: start processes by spawning.
     """
 
-    def __init__(self, data_dir: Path, config_file: Path, threads: int) -> None:
-        """Open the engine on `data_dir`, whose folder is created.
+    def __init__(self, data_dir: Path, config_file: Path, threads: int, disks: Sequence[Path] = ()) -> None:
+        """Open the engine on `data_dir`, whose folder is created; `disks` are the folders of the configuration's disks.
 
         Raises:
             ConfigError: another host holds the folder, or chDB cannot open it.
@@ -67,10 +68,13 @@ class Engine:
         data_dir.mkdir(parents=True, exist_ok=True)
         self._lock_file = _lock(data_dir)
         self._address = f"file:{data_dir / 'engine'}?config-file={config_file}"
+        self._token_logs = TokenLogs([data_dir / "engine", *disks])
         try:
+            self._token_logs.mend()
+            self._token_logs.write_through()
             # Keeping one handle open keeps the engine alive; it never runs a statement of a client.
             self._root = chdb.connect(self._address)
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             self._lock_file.close()
             raise ConfigError(f"ClickHouse data in {data_dir} cannot be opened: {error}") from error
         self.pool: Final = ThreadPoolExecutor(threads, thread_name_prefix="clickhouse")
@@ -103,6 +107,8 @@ class Engine:
             result = handle.query(statement.sql, statement.default_format, params=dict(statement.parameters))
             body: bytes = result.bytes()
             answers = statement.has_answer
+            if not answers:
+                self._token_logs.write_through()  # it may have made a table
             if answers and not body and statement.answer_format.lower() == "native":
                 body = _empty_native(handle, statement)
             return Answer(

@@ -58,12 +58,12 @@ class ClickHouseHost:
         hot.mkdir(parents=True, exist_ok=True)
         listener = _listen(port)
         try:
-            disk = _cold_disk(data_dir, cold or ColdSettings())
+            cold_folder, disk = _cold_disk(data_dir, cold or ColdSettings())
             config = data_dir / "config.xml"
             config.touch(mode=0o600)
             config.chmod(0o600)
             config.write_text(server_config(hot, disk, memory_bytes or _half_of_memory()))
-            self._engine = Engine(data_dir, config, _THREADS)
+            self._engine = Engine(data_dir, config, _THREADS, [hot, cold_folder])
         except BaseException:
             listener.close()
             raise
@@ -96,8 +96,11 @@ class ClickHouseHost:
         self._engine.close()
 
 
-def _cold_disk(data_dir: Path, cold: ColdSettings) -> str:
-    """The cold disk as XML; what is moved to it is durable before it leaves the hot one, where the kernel can."""
+def _cold_disk(data_dir: Path, cold: ColdSettings) -> tuple[Path, str]:
+    """The cold disk's folder, and the disk as XML.
+
+    What is moved to it is durable before it leaves the hot one, where the kernel can.
+    """
     if cold.s3 is not None:
         folder = data_dir / "cold-s3"
         folder.mkdir(exist_ok=True)
@@ -106,7 +109,7 @@ def _cold_disk(data_dir: Path, cold: ColdSettings) -> str:
         claim_folder(data_dir, folder)
     if not write_through(folder):
         log.info("%s cannot be written through: a power cut may lose parts that were just moved", folder)
-    return folder_disk(folder) if cold.s3 is None else s3_disk(cold.s3, folder)
+    return folder, folder_disk(folder) if cold.s3 is None else s3_disk(cold.s3, folder)
 
 
 def _listen(port: int) -> socket.socket:

@@ -27,19 +27,24 @@ def write_through(folder: Path) -> bool:
         False where the file system has no such flag: ext4 and XFS have, overlays and network file systems have not.
     """
     try:
-        _set(folder)
+        set_flag(folder)
         for path, folders, _ in os.walk(folder):
             if len(Path(path).relative_to(folder).parts) >= _DEPTH:
                 folders.clear()
             for name in folders:
-                _set(Path(path, name))
+                set_flag(Path(path, name))
     except OSError:
         return False
     return True
 
 
-def _set(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def set_flag(path: Path) -> None:
+    """Set the flag on one folder or file.
+
+    Raises:
+        OSError: the file system has no such flag, or there is no `path`.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         held = struct.unpack("i", fcntl.ioctl(descriptor, _GET_FLAGS, struct.pack("i", 0))[:4])[0]
         if not held & _SYNC:
