@@ -28,6 +28,7 @@ UNITS: Final = {
     "lookups": "questions",
     "spans": "spans",
     "streams": "connections",
+    "vehicles": "vehicles",
     "bytes": "bytes",
     "seconds": "seconds",
     "up": "0 or 1",
@@ -92,6 +93,7 @@ MISSING: Final = Metric(
     "canfleet_missing_frames", Kind.GAUGE, _OF_FLEET, "Frames that vehicles counted and that never came."
 )
 # Lags and sizes of a shard.
+VEHICLES: Final = Metric("canfleet_vehicles", Kind.GAUGE, _OF_SHARD, "Vehicles that a shard knows.")
 BACKLOG: Final = Metric(
     "canfleet_backlog_bytes", Kind.GAUGE, _OF_SHARD, "Journal bytes that are processed and not in ClickHouse."
 )
@@ -203,9 +205,22 @@ LEDGER: Final = {
 }
 """By field of `Tally.as_dict`."""
 
+OF_STATUS: Final = {
+    "vehicles": VEHICLES,
+    "unprocessed_bytes": UNPROCESSED,
+    "unstored_journal_bytes": BACKLOG,
+    "unstored_age_s": UNSTORED_AGE,
+    "journal_bytes": JOURNAL,
+    "journal_room_bytes": JOURNAL_ROOM,
+    "checkpoint_age_s": CHECKPOINT_AGE,
+    "recovering": RECOVERING,
+}
+"""By field of a shard in `/v1/status`, whose names are older and stay."""
+
 ALL: Final = (
     *LEDGER.values(),
     MISSING,
+    VEHICLES,
     BACKLOG,
     UNPROCESSED,
     UNSTORED_AGE,

@@ -21,13 +21,7 @@ def readings(shard: Shard) -> list[tuple[Metric, tuple[str, ...], float]]:
         missing = {fleet: shard.gaps.missing(shard.vehicles.indices(fleet)) for fleet in tallies}
     number = str(shard.number)
     return [
-        (metrics.BACKLOG, (number,), status["unstored_journal_bytes"]),
-        (metrics.UNPROCESSED, (number,), status["unprocessed_bytes"]),
-        (metrics.UNSTORED_AGE, (number,), status["unstored_age_s"]),
-        (metrics.JOURNAL, (number,), status["journal_bytes"]),
-        (metrics.JOURNAL_ROOM, (number,), status["journal_room_bytes"]),
-        (metrics.CHECKPOINT_AGE, (number,), status["checkpoint_age_s"]),
-        (metrics.RECOVERING, (number,), float(status["recovering"])),
+        *((metric, (number,), float(status[field])) for field, metric in metrics.OF_STATUS.items()),
         (metrics.WAREHOUSE_UP, (number,), float(status["warehouse_error"] is None)),
         (metrics.BREAKER_OPEN, (number,), float(status["warehouse_breaker"] != State.CLOSED)),
         *((metrics.MISSING, (number, fleet), count) for fleet, count in missing.items()),

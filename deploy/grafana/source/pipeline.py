@@ -70,7 +70,10 @@ def _intake() -> list[Shown]:
             chart("Questions", "s", meaning=metrics.ANSWER_SECONDS.meaning),
             {"p50": quantile(metrics.ANSWER_SECONDS, 0.5), "p99": quantile(metrics.ANSWER_SECONDS, 0.99)},
         ),
-        asks(chart("Connected vehicles", meaning=metrics.STREAMS.meaning), {"streams": total(metrics.STREAMS)}),
+        asks(
+            chart("Vehicles", meaning=f"Known: {metrics.VEHICLES.meaning} Connected: {metrics.STREAMS.meaning}"),
+            {"known": f"sum({worst(metrics.VEHICLES)})", "connected": total(metrics.STREAMS)},
+        ),
         asks(
             chart("Journal", "bytes", meaning=metrics.JOURNAL.meaning), {"{{shard}}": total(metrics.JOURNAL, "shard")}
         ),
@@ -184,5 +187,9 @@ def _machines() -> list[Shown]:
         asks(
             chart("Memory of processes", "bytes"),
             {"{{Component}} on {{ip}}": f"sum by (ip, Component) ({prometheus.PROCESS_MEMORY})"},
+        ),
+        asks(
+            chart("Spans of traces dropped", "cps", width=24, meaning=metrics.DROPPED_SPANS.meaning),
+            {"dropped": per_second(metrics.DROPPED_SPANS)},
         ),
     ]
