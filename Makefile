@@ -6,10 +6,9 @@ MINUTES ?= 10
 SEED ?=
 SCENARIO ?= mixed
 IMAGE ?= canfleet:$(shell git rev-parse --short HEAD 2>/dev/null)
-SIDE_BY_SIDE := $(addprefix tests/,actors alarms anomalies benchmark breaker clickhouse cluster dead_letters decode dedup delivery \
-  edge frames fuzz gaps grafana haproxy history journal keys lanes limits loadtest page ranges serve shard simulator sql tracing windows)
+CLUSTER ?= deploy/local-cluster.yaml
 
-.PHONY: demo test check format bench chaos cluster-test fuzz load clean lock dashboards wheel image deploy smoke rollback
+.PHONY: demo test check format bench chaos cluster-test fuzz load clean lock dashboards wheel image deploy roll smoke rollback
 
 .venv/ready: requirements.lock pyproject.toml
 	python3 -m venv .venv
@@ -25,9 +24,10 @@ check: .venv/ready ## lint, format, types
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-test: check ## everything that must hold, two at a time: what starts no platform by files, then the rest in two groups
-	$(PY) -m pytest -n 2 --dist loadfile $(SIDE_BY_SIDE)
-	$(PY) -m pytest -n 2 --dist loadgroup tests $(addprefix --ignore=,$(SIDE_BY_SIDE))
+test: .venv/ready ## everything that must hold, two files at a time; tests/conftest.py says what stays together
+	@# Kernels are compiled once, beside the checks, not by each process of each platform that a test starts.
+	.venv/bin/canfleet warm & $(PY) -c 'from simulator.fleet import warm_up; warm_up()' & $(MAKE) check && wait
+	$(PY) -m pytest -n 2
 
 format: .venv/ready
 	.venv/bin/ruff check --fix .
@@ -61,6 +61,9 @@ image: ## the container image, as IMAGE=canfleet:COMMIT (needs Docker)
 
 deploy: wheel ## this commit on the environment ENV=staging, on AWS, with a smoke test: docs/delivery.md
 	deploy/aws/deploy.sh $(ENV)
+
+roll: wheel ## this commit on the cluster CLUSTER=deploy/local-cluster.yaml that runs, while frames flow: docs/delivery.md
+	deploy/roll.sh $(CLUSTER)
 
 smoke: .venv/ready ## one frame through the platform at URL=https://…, with CANFLEET_KEY
 	@.venv/bin/canfleet smoke $(if $(URL),--url $(URL))

@@ -58,7 +58,7 @@ def scraped(port: int) -> str:
     until = time.monotonic() + 20
     while True:
         try:
-            text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+            text = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
             if 'state="DOWN"} 1' in text or time.monotonic() > until:
                 return text
         except httpx.ConnectError:

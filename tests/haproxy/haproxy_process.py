@@ -98,7 +98,7 @@ class Balancer:
         return ssl.create_default_context(cafile=str(self.certificate))
 
     def state(self, node: str) -> str:
-        text = httpx.get(f"{self.private}/stats;csv").text.lstrip("# ")
+        text = httpx.get(f"{self.private}/stats;csv", timeout=30).text.lstrip("# ")
         [row] = [
             row for row in csv.DictReader(io.StringIO(text)) if (row["pxname"], row["svname"]) == ("canfleet", node)
         ]

@@ -160,7 +160,7 @@ def test_thousands_of_idle_connections_cost_little(served):
         each = (process.memory_info().rss - before) / len(held)
         print(f"an idle connection takes {each:,.0f} bytes")
         assert each < 8000
-        assert httpx.get(f"{url}/v1/vehicles").status_code == 200
+        assert httpx.get(f"{url}/v1/vehicles", timeout=30).status_code == 200
     finally:
         for one in held:
             one.close()

@@ -52,7 +52,7 @@ def test_the_shipped_file_is_valid(binary, certificate, tmp_path):
 
 
 def test_plain_http_is_redirected_with_its_method(balancer):
-    answer = httpx.post(f"{balancer.plain}/v1/frames?a=b", content=b"x")
+    answer = httpx.post(f"{balancer.plain}/v1/frames?a=b", content=b"x", timeout=30)
     assert answer.status_code == 308
     assert answer.headers["location"] == "https://" + balancer.plain.removeprefix("http://") + "/v1/frames?a=b"
 
@@ -206,7 +206,7 @@ def test_a_websocket_passes_and_may_be_silent(balancer):
 
 
 def test_numbers_are_for_this_machine_alone(balancer):
-    assert "haproxy_server_status" in httpx.get(f"{balancer.private}/metrics").text
+    assert "haproxy_server_status" in httpx.get(f"{balancer.private}/metrics", timeout=30).text
     with balancer.client() as client:
         assert "node" in client.get("/metrics").json()
         assert "node" in client.get("/stats").json()

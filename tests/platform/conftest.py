@@ -1,4 +1,4 @@
-"""One whole platform, as `canfleet up` starts it, for all tests of the folder."""
+"""Whole platforms, as `canfleet up` starts them: one for most tests of the folder, one for those that break it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from platform_data import GNSS, J1939
+from platform_data import GNSS, J1939, PARTITIONS
 
 from canfleet.child import ChildPlatform
 from pipeline.clickhouse.client import Warehouse
@@ -28,6 +28,16 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChildPlatform
     config.write_text(json.dumps({"history": {"geofences": FENCES}}))
     options = ["--config", str(config), *(part for path in databases for part in ("--dbc", str(path)))]
     with ChildPlatform(folder / "data", 0, 0, 0, *options) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChildPlatform]:
+    """Of two shards, which a busy machine does not take from an actor that is stopped: for files in `OWN_PLATFORM`."""
+    folder = tmp_path_factory.mktemp("own")
+    settings = {"shard": {"shards": 2, "partitions": PARTITIONS}, "scaling": {"away_after_s": 120}}
+    (folder / "canfleet.yaml").write_text(json.dumps(settings))
+    with ChildPlatform(folder / "data", 0, 0, 0, "--config", str(folder / "canfleet.yaml")) as running:
         yield running
 
 

@@ -7,7 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+
+import httpx
+import psutil
 
 from canfleet.child import ChildPlatform
 from pipeline.clickhouse.client import Warehouse
@@ -25,13 +29,27 @@ def as_json(done: subprocess.CompletedProcess[str]) -> Any:
 
 
 def eventually(read: Callable[[], Any], wanted: Callable[[Any], bool], timeout_s: float = 30.0) -> Any:
-    """The first value read that is as wanted, or the last one."""
+    """The first value read that is as wanted, or the last one; what is not there or does not answer yet comes later."""
     deadline = time.monotonic() + timeout_s
     while True:
-        value = read()
-        if wanted(value) or time.monotonic() > deadline:
-            return value
+        over = time.monotonic() > deadline
+        try:
+            value = read()
+            if wanted(value) or over:
+                return value
+        except (LookupError, httpx.TransportError):
+            if over:
+                raise
         time.sleep(0.1)
+
+
+def processes(platform: ChildPlatform) -> dict[psutil.Process, list[str]]:
+    """What runs below the platform, with its command line; what ends meanwhile is left out."""
+    found = {}
+    for process in psutil.Process(platform.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            found[process] = process.cmdline()
+    return found
 
 
 def count(warehouse: Warehouse, table: str, vehicles: str, what: str = "count()") -> int:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
-from platform_steps import as_json, canfleet, eventually
+from platform_steps import as_json, canfleet, eventually, processes
 
 from canfleet.child import ChildPlatform
 from pipeline import metrics
@@ -46,11 +45,10 @@ def test_the_hours_of_the_ledger_add_up_and_agree_with_clickhouse(
     fleet = as_json(canfleet(platform, "keys", "create", "--fleet", "accounts", "--json"))
     key = {"X-API-Key": fleet["key"]}
     sent = frames("counted-1", list(range(50)))
-    answer = httpx.post(f"{platform.url}/v1/frames", json=[*sent, sent[0], {"vehicle_id": ""}], headers=key).json()
+    with httpx.Client(base_url=platform.url, headers=key, timeout=30) as its:
+        answer = its.post("/v1/frames", json=[*sent, sent[0], {"vehicle_id": ""}]).json()
+        ledger = eventually(lambda: its.get("/v1/ledger").json(), lambda found: found["stored"] == 50)
     assert (answer["accepted"], answer["duplicates"], answer["dead_lettered"]) == (50, 1, 1)
-    ledger = eventually(
-        lambda: httpx.get(f"{platform.url}/v1/ledger", headers=key).json(), lambda found: found["stored"] == 50
-    )
     names = ("received", "accepted", "duplicates", "dead_lettered", "stored", "pending")
     assert [ledger[name] for name in names] == [52, 50, 1, 1, 50, 0]
     assert [sum(hour[name] for hour in ledger["hours"]) for name in names] == [52, 50, 1, 1, 50, 0]
@@ -85,14 +83,13 @@ def test_every_metric_shows_in_prometheus_format(platform: ChildPlatform, http: 
     def stored() -> float:
         lines = httpx.get(f"http://{address}/metrics", timeout=10).text.splitlines()
         mine = [line for line in lines if line.startswith(f"ray_{metrics.STORED.name}{{") and 'fleet="default"' in line]
-        return max(float(line.rpartition(" ")[2]) for line in mine)
+        return max((float(line.rpartition(" ")[2]) for line in mine), default=-1.0)
 
     assert eventually(stored, lambda n: n == ledger["stored"], timeout_s=60) == ledger["stored"]
 
 
 def metrics_address(platform: ChildPlatform) -> str:
     """Of Ray's metrics endpoint: its node writes the port into the folder of its session."""
-    children = psutil.Process(platform.pid).children(recursive=True)
-    [option] = {part for one in children for part in one.cmdline() if part.startswith("--session_dir=")}
+    [option] = {part for line in processes(platform).values() for part in line if part.startswith("--session_dir=")}
     [path] = Path(option.partition("=")[2]).glob("metrics_export_port_*")
     return f"127.0.0.1:{path.read_text().strip()}"

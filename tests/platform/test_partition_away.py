@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pyarrow as pa
 import pytest
-import yaml
+from platform_data import PARTITIONS
 from platform_steps import canfleet, eventually
 from sending_thread import SendingThread
 
@@ -24,7 +24,6 @@ from pipeline.partitioning import partition_of
 
 pytestmark = pytest.mark.platform
 
-PARTITIONS = 4
 MANY = 40
 
 
@@ -80,16 +79,8 @@ def vehicle_of(shard: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def two_shards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChildPlatform]:
-    folder = tmp_path_factory.mktemp("two-shards")
-    (folder / "config.yaml").write_text(yaml.safe_dump({"shard": {"shards": 2, "partitions": PARTITIONS}}))
-    with ChildPlatform(folder / "data", 0, 0, 0, "--config", str(folder / "config.yaml")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def talkers(two_shards: ChildPlatform) -> Iterator[tuple[Talker, Talker]]:
-    first, second = (Talker(two_shards.url, two_shards.key, vehicle_of(shard)) for shard in (0, 1))
+def talkers(own: ChildPlatform) -> Iterator[tuple[Talker, Talker]]:
+    first, second = (Talker(own.url, own.key, vehicle_of(shard)) for shard in (0, 1))
     with first, second:
         yield first, second
 
@@ -117,27 +108,27 @@ def refused_with_advice(answers: list[Answer]) -> bool:
 
 
 def test_a_hung_partition_is_refused_at_once_and_the_other_notices_nothing(
-    two_shards: ChildPlatform, talkers: tuple[Talker, Talker]
+    own: ChildPlatform, talkers: tuple[Talker, Talker]
 ) -> None:
     here, there = talkers
     there.next(5, 202)
     here.next(5, 202)
-    pid = shards(two_shards)[1]["pid"]
+    pid = shards(own)[1]["pid"]
     os.kill(pid, signal.SIGSTOP)
     try:
         others = len(here.answers)
         # With the actor still stopped: each of them would else wait for it, or for a timeout of 20 s.
         there.next(MANY, 503)
         here.next(MANY)
-        with httpx.Client(base_url=two_shards.url, headers={"X-API-Key": two_shards.key}, timeout=60) as http:
+        with httpx.Client(base_url=own.url, headers={"X-API-Key": own.key}, timeout=60) as http:
             assert http.get(f"/v1/vehicles/{here.vehicle}/latest").status_code == 200
             for path in (f"/v1/vehicles/{there.vehicle}/latest", "/v1/vehicles", "/v1/fleet/summary", "/v1/ledger"):
                 answer = http.get(path)
                 assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "1"), path
-        breakers = [shard["breaker"] for shard in shards(two_shards)]
+        breakers = [shard["breaker"] for shard in shards(own)]
         assert breakers[0] == "closed"
         assert breakers[1] in ("open", "half-open")
-        shown = canfleet(two_shards, "status")
+        shown = canfleet(own, "status")
         assert shown.returncode == 0, shown.stderr
         assert "unknown while a shard is away" in shown.stdout
         assert all_acknowledged(here.answers[others:])
@@ -146,27 +137,27 @@ def test_a_hung_partition_is_refused_at_once_and_the_other_notices_nothing(
     assert refused_with_advice(there.answers)
     there.next(MANY, 202)
     assert all_acknowledged(there.next(MANY))
-    assert [shard["breaker"] for shard in shards(two_shards)] == ["closed", "closed"]
+    assert [shard["breaker"] for shard in shards(own)] == ["closed", "closed"]
 
 
 def test_a_killed_partition_is_refused_until_it_is_back_and_the_other_notices_nothing(
-    two_shards: ChildPlatform, talkers: tuple[Talker, Talker]
+    own: ChildPlatform, talkers: tuple[Talker, Talker]
 ) -> None:
     there, here = talkers
     before, others = len(there.answers), len(here.answers)
-    pid = shards(two_shards)[0]["pid"]
+    pid = shards(own)[0]["pid"]
     os.kill(pid, signal.SIGKILL)
     there.next(2, 503)
     there.next(MANY, 202)
     assert refused_with_advice(there.answers[before:])
     assert all_acknowledged(here.answers[others:])
-    assert shards(two_shards)[0]["pid"] != pid
+    assert shards(own)[0]["pid"] != pid
 
 
 def test_each_frame_is_stored_once_and_none_that_was_acknowledged_is_missing(
-    two_shards: ChildPlatform, talkers: tuple[Talker, Talker]
+    own: ChildPlatform, talkers: tuple[Talker, Talker]
 ) -> None:
-    warehouse = Warehouse.connect(WarehouseSettings(url=two_shards.clickhouse_url))
+    warehouse = Warehouse.connect(WarehouseSettings(url=own.clickhouse_url))
     try:
         for talker in talkers:
             talker.finish()

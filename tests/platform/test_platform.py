@@ -9,9 +9,8 @@ import threading
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
-from platform_steps import as_json, canfleet, count, eventually
+from platform_steps import as_json, canfleet, count, eventually, processes
 
 from canfleet.child import ChildPlatform
 from pipeline.clickhouse.client import Warehouse
@@ -99,17 +98,14 @@ def test_good_rows_of_a_bad_body_are_kept_and_bad_ones_named(
 def test_a_fleet_sees_only_itself(platform: ChildPlatform, http: httpx.Client) -> None:
     made = as_json(canfleet(platform, "keys", "create", "--fleet", "acme", "--json"))
     frame = {"vehicle_id": "secret-1", "timestamp": "2026-01-02T03:04:05Z", "arbitration_id": 1, "data": ""}
-    acme = {"X-API-Key": made["key"]}
-    assert httpx.post(f"{platform.url}/v1/frames", json=[frame], headers=acme).json()["accepted"] == 1
-    own = eventually(lambda: httpx.get(f"{platform.url}/v1/vehicles", headers=acme).json()["vehicles"], bool)
-    assert [vehicle["vehicle_id"] for vehicle in own] == ["secret-1"]
-    assert "secret-1" not in http.get("/v1/vehicles").text
-    assert http.get("/v1/vehicles/secret-1/latest").status_code == 404
-    assert canfleet(platform, "keys", "revoke", made["id"]).returncode == 0
-    assert (
-        eventually(lambda: httpx.get(f"{platform.url}/v1/vehicles", headers=acme).status_code, lambda code: code == 401)
-        == 401
-    )
+    with httpx.Client(base_url=platform.url, headers={"X-API-Key": made["key"]}, timeout=30) as acme:
+        assert acme.post("/v1/frames", json=[frame]).json()["accepted"] == 1
+        own = eventually(lambda: acme.get("/v1/vehicles").json()["vehicles"], bool)
+        assert [vehicle["vehicle_id"] for vehicle in own] == ["secret-1"]
+        assert "secret-1" not in http.get("/v1/vehicles").text
+        assert http.get("/v1/vehicles/secret-1/latest").status_code == 404
+        assert canfleet(platform, "keys", "revoke", made["id"]).returncode == 0
+        assert eventually(lambda: acme.get("/v1/vehicles").status_code, lambda code: code == 401) == 401
 
 
 def test_commands_fail_with_one_clear_line(platform: ChildPlatform, tmp_path: Path) -> None:
@@ -129,11 +125,7 @@ def test_a_killed_partition_actor_comes_back_with_everything(
     platform: ChildPlatform, http: httpx.Client, live_warehouse: Warehouse
 ) -> None:
     options = ["--vehicles", "50", "--rate", "10", "--duration", "15", "--seed", "5", "--json", "--connections", "2"]
-    [actor] = [
-        process
-        for process in psutil.Process(platform.pid).children(recursive=True)
-        if process.cmdline()[:1] and process.cmdline()[0].startswith("ray::PartitionActor")
-    ]
+    [actor] = [process for process, line in processes(platform).items() if "ray::PartitionActor" in "".join(line[:1])]
     before = count(live_warehouse, "frames", "veh-%")
     timer = threading.Timer(5.0, os.kill, (actor.pid, signal.SIGKILL))
     timer.start()

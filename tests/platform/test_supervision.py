@@ -1,5 +1,5 @@
 """`canfleet up` against SIGKILL of whatever it runs: the same traffic goes on through it all, and each frame is stored
-once. One story, told in order, on a platform of its own."""
+once. One story, told in order, which ends the platform that test_partition_away.py has used before."""
 
 from __future__ import annotations
 
@@ -26,12 +26,6 @@ pytestmark = pytest.mark.platform
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChildPlatform]:
-    with ChildPlatform(tmp_path_factory.mktemp("supervised"), 0, 0, 0, "--partitions", "4") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def traffic(own: ChildPlatform) -> Iterator[SteadyTraffic]:
     with SteadyTraffic(own.url, own.key) as running:
         yield running
@@ -43,7 +37,7 @@ def named(own: ChildPlatform, mark: str) -> list[Process]:
     def command(process: Process) -> bytes:
         try:
             return Path(f"/proc/{process.pid}/cmdline").read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             return b""
 
     return [process for process in descendants(own.pid) if mark.encode() in command(process)]

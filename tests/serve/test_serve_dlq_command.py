@@ -24,7 +24,9 @@ def fleet(shard_platform: ShardPlatform, request: pytest.FixtureRequest) -> str:
     with served(FramesEndpoint(Door(shard_platform))) as url:
         frame = {"vehicle_id": "v1", "timestamp": time.time_ns() // 1000, "arbitration_id": 256}
         rows = [frame | {"data": data} for data in ("0", "1", "02", "zz" * 300)] + [frame]
-        answer = httpx.post(f"{url}/v1/frames", json=rows, headers=bearer(shard_platform.key(name, "ingest")))
+        answer = httpx.post(
+            f"{url}/v1/frames", json=rows, headers=bearer(shard_platform.key(name, "ingest")), timeout=30
+        )
         assert answer.json()["dead_lettered"] == 4
     shard_platform.settle()
     return name

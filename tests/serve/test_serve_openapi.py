@@ -208,7 +208,7 @@ def test_the_real_engine_keeps_the_description(url: str) -> None:
 
 def test_a_slash_too_many_leads_nowhere(url: str) -> None:
     """It was redirected to whatever host the request named."""
-    answer = httpx.get(f"{url}/v1/vehicles/", headers=bearer(BOOTSTRAP) | {"Host": "elsewhere.example"})
+    answer = httpx.get(f"{url}/v1/vehicles/", headers=bearer(BOOTSTRAP) | {"Host": "elsewhere.example"}, timeout=30)
     assert answer.status_code == 404
     assert "location" not in answer.headers
 

@@ -24,7 +24,7 @@ def test_the_overview_shows_what_the_api_says(visit: Callable, platform: ChildPl
     page.get_by_role("button", name="Open").click()
     page.wait_for_selector("#state.live")
     headers = {"X-API-Key": fleet}
-    numbers = httpx.get(f"{platform.url}/v1/fleet/summary", headers=headers).json()
+    numbers = httpx.get(f"{platform.url}/v1/fleet/summary", headers=headers, timeout=30).json()
     tile = page.locator(".tiles > div", has_text="Vehicles online")
     expect(tile).to_contain_text(f"of {numbers['vehicles']}")
     expect(page.locator(".tiles > div", has_text="Dead letters")).to_contain_text("4")
@@ -91,7 +91,7 @@ def test_anomalies_are_filtered(visit: Callable, fleet: str, platform: ChildPlat
     page = window.page
     window.open(fleet, "anomalies")
     rows = page.locator("table tbody tr")
-    found = httpx.get(f"{platform.url}/v1/anomalies", headers={"X-API-Key": fleet}).json()["anomalies"]
+    found = httpx.get(f"{platform.url}/v1/anomalies", headers={"X-API-Key": fleet}, timeout=30).json()["anomalies"]
     expect(rows).to_have_count(len(found))
     kind = found[0]["kind"]
     page.get_by_label("Kind").select_option(kind)
