@@ -11,6 +11,7 @@ from canfleet.commands.down import down
 from canfleet.commands.environment import environment
 from canfleet.commands.export import export
 from canfleet.commands.forget import forget
+from canfleet.commands.install import install
 from canfleet.commands.keys import keys_app
 from canfleet.commands.move import move
 from canfleet.commands.reconcile import reconcile
@@ -29,7 +30,7 @@ from canfleet.commands.warm import warm
 def add_platform_commands(app: typer.Typer) -> None:
     """Add all of them to `app`."""
     running = (up, down, status, smoke, reconcile, forget, move, export, simulate, replay, send, sql, storage, schema)
-    for command in (*running, environment, warm, bench, demo):
+    for command in (*running, environment, install, warm, bench, demo):
         app.command(command.__name__)(command)
     app.add_typer(keys_app, name="keys")
     app.add_typer(dlq_app, name="dlq")

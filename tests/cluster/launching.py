@@ -9,8 +9,9 @@ import secrets
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Protocol
 
 import httpx
@@ -20,6 +21,7 @@ from pipeline.errors import CanfleetError
 from simulator import FLEET_DBC
 from tests.chaos.traffic import FLEETS
 from tests.cluster.hosts import NETWORK, Host, Network, run
+from tests.cluster.releases import BORROW
 from tests.cluster.rendering import ROOT, rendered_cluster, rendered_config
 
 PORT: Final = 8080
@@ -44,10 +46,12 @@ class Operator:
         head: str,
         workers: Sequence[str],
         redis: tuple[str, str] | None = None,
+        release: Path | None = None,
     ) -> None:
         """Write the files that `ray up` takes. Addresses of workers may be of hosts to come.
 
-        `redis`, an address and a password, is for a head that may be lost, where nothing else runs then.
+        `redis`, an address and a password, is for a head that may be lost, where nothing else runs then. `release` is
+        the folder of a wheel that the hosts install; without one they have this checkout.
         """
         self._folder = network.folder / "operator"
         self._login_key = network.login_key
@@ -72,17 +76,25 @@ class Operator:
             "~/release/bootstrap.key": key,
             "~/.ray/auth_token": token,
         }
+        if release is not None:
+            mounts |= {"~/release/dist": release, "~/release/requirements.lock": ROOT / "requirements.lock"}
         # Hosts have this machine's installation and checkout, and its compiled kernels, so that none is compiled anew.
-        installed = {
+        checkout = {
             "PATH": self._environment["PATH"],
             "PYTHONPATH": str(ROOT),
             "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"),
+        }
+        installed = {
+            **(checkout if release is None else {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"}),
             "RAY_AUTH_MODE": "token",
             # Workers wait for a head that is away so long, instead of a minute.
             **({} if redis is None else {"RAY_gcs_rpc_server_reconnect_timeout_s": "600"}),
         }
         self._cluster = self._folder / "cluster.yaml"
-        rendered = rendered_cluster(head, workers, network.login_key, mounts, self.shared, installed, redis=redis)
+        libraries = None if release is None else BORROW
+        rendered = rendered_cluster(
+            head, workers, network.login_key, mounts, self.shared, installed, redis=redis, release=libraries
+        )
         self._cluster.write_text(yaml.safe_dump(rendered))
         [self.start_of_up] = re.findall(r"\(setsid nohup canfleet up .*?\)", rendered["head_start_ray_commands"][-1])
         run_file = self.shared / "data" / "canfleet.run"
@@ -104,16 +116,21 @@ class Operator:
         verb, *more = command
         return await self._run([str(_BIN / "ray"), verb, str(self._cluster), *more], timeout_s)
 
+    async def roll(self, release: Path, timeout_s: float = 600.0) -> str:
+        """`deploy/roll.sh` with a wheel's folder. Raises as `ray` does."""
+        script = str(ROOT / "deploy" / "roll.sh")
+        return await self._run([script, str(self._cluster)], timeout_s, {"DIST": str(release)})
+
     async def on(self, host: Host, command: str, timeout_s: float = 60.0) -> str:
         """Run a command on a host, as a person who logs in; what it printed. Raises as `ray` does."""
         login = ["ssh", "-tt", "-i", str(self._login_key), "-o", "StrictHostKeyChecking=no"]
         shell = ["bash", "-i", "-c", shlex.quote(command)]
         return await self._run([*login, f"root@{host.address}", *shell], timeout_s)
 
-    async def _run(self, command: list[str], timeout_s: float) -> str:
+    async def _run(self, command: list[str], timeout_s: float, more: Mapping[str, str] = MappingProxyType({})) -> str:
         process = await asyncio.create_subprocess_exec(
             *command,
-            env=self._environment,
+            env=self._environment | more,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -24,6 +24,7 @@ def rendered_cluster(
     environment: dict[str, str],
     *,
     redis: tuple[str, str] | None,
+    release: str | None = None,
 ) -> dict[str, Any]:
     """The cluster of these hosts.
 
@@ -32,7 +33,9 @@ def rendered_cluster(
         key: to log in as root.
         mounts: what lies on each host where, instead of the release.
         shared: the folder of all hosts.
-        environment: that the hosts' shells set, instead of an installation: they have this machine's.
+        environment: that the hosts' shells set.
+        release: what gives a host its libraries, instead of requirements.lock; the rest of the setup is the file's own.
+            None: hosts have this machine's installation and checkout, and nothing is set up.
         redis: address and password, for a head that may be lost; nothing that takes frames runs there then.
     """
     cluster = yaml.safe_load(CLUSTER.read_text())
@@ -40,7 +43,8 @@ def rendered_cluster(
     cluster["auth"] = {"ssh_user": "root", "ssh_private_key": str(key)}
     cluster["file_mounts"] = {to: str(path) for to, path in mounts.items()}
     exports = " ".join(f"{name}={value}" for name, value in environment.items())
-    cluster["setup_commands"] = [f"echo {shlex.quote(f'export {exports}')} > ~/.bashrc"]
+    shell = f"echo {shlex.quote(f'export {exports}')} > ~/.bashrc"
+    cluster["setup_commands"] = [shell, *([] if release is None else _setup(cluster["setup_commands"], release))]
     if redis is not None:
         start = f"RAY_REDIS_ADDRESS={redis[0]} ray start --head --redis-password={redis[1]} --num-cpus=0"
         cluster["head_start_ray_commands"][-1] = cluster["head_start_ray_commands"][-1].replace(
@@ -49,6 +53,13 @@ def rendered_cluster(
     for commands in ("head_start_ray_commands", "worker_start_ray_commands"):
         cluster[commands] = [one.replace(_SHARED, str(shared)) for one in cluster[commands]]
     return cluster
+
+
+def _setup(commands: Sequence[str], libraries: str) -> list[str]:
+    """The file's own, but for those that make an environment with the libraries of the lock."""
+    [venv] = [one for one in commands if "-m venv" in one]
+    [lock] = [one for one in commands if "--require-hashes" in one]
+    return [libraries if one == venv else one for one in commands if one != lock]
 
 
 def rendered_config(clickhouse: str, network: str, shared: Path, dbc: Path) -> dict[str, Any]:

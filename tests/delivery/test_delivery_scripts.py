@@ -34,6 +34,7 @@ class Clone:
         (environment / "canfleet.yaml").write_text("{}")
         (environment / "bootstrap.key").write_text("key")
         shutil.copytree(ROOT / "deploy" / "aws", self.root / "deploy" / "aws")
+        shutil.copy(ROOT / "deploy" / "roll.sh", self.root / "deploy")
         shutil.copy(ROOT / "cluster.yaml", self.root)
         (self.root / "pipeline" / "clickhouse" / "migrations").mkdir(parents=True)
         (self.root / "Makefile").write_text(".PHONY: deploy\ndeploy:\n\tdeploy/aws/deploy.sh $(ENV)\n")
@@ -63,8 +64,14 @@ class Clone:
         return self.git("rev-parse", "HEAD")
 
     def run(self, script: str, failing: str = "nothing") -> tuple[int, list[str], str]:
+        return self._run("aws/" + script, "staging", failing)
+
+    def roll(self, failing: str = "nothing") -> tuple[int, list[str], str]:
+        return self._run("roll.sh", "cluster.yaml", failing)
+
+    def _run(self, script: str, argument: str, failing: str) -> tuple[int, list[str], str]:
         self.calls.write_text("")
-        command = [str(self.root / "deploy" / "aws" / script), "staging"]
+        command = [str(self.root / "deploy" / script), argument]
         environment = self.environment | {"FAILING": failing}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         return done.returncode, self.calls.read_text().splitlines(), done.stdout + done.stderr
@@ -97,6 +104,25 @@ def test_a_first_deployment_has_no_schema_to_look_at(clone: Clone) -> None:
     status, calls, said = clone.run("deploy.sh", "get-head-ip")
     assert status == 0, said
     assert not [call for call in calls if "schema" in call]
+
+
+ROLL = ["exec", "rsync-up cluster.yaml dist/", "rsync-up", "cmp", "canfleet schema", "canfleet install", "--take-over"]
+
+
+def test_a_release_is_rolled_out_after_libraries_and_migrations_were_looked_at(clone: Clone) -> None:
+    status, calls, said = clone.roll()
+    assert status == 0, said
+    assert len(calls) == len(ROLL)
+    assert all(what in call for what, call in zip(ROLL, calls, strict=True)), calls
+    assert said.strip() == f"rolled {clone.git('rev-parse', '--short', 'HEAD')} out"
+
+
+@pytest.mark.parametrize("failing", ROLL[3:])
+def test_a_roll_stops_at_what_fails(clone: Clone, failing: str) -> None:
+    status, calls, said = clone.roll(failing)
+    assert status != 0
+    assert failing in calls[-1]
+    assert ("with ray up instead" in said) == (failing == "cmp")
 
 
 def test_a_rollback_deploys_the_commit_that_was_healthy(clone: Clone) -> None:
