@@ -6,19 +6,20 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from functools import partial
 from typing import Final
 
 from actors.layout import Layout, fixed_layout
 from actors.partition_actors import PartitionActors
-from actors.placement import Placement, place, placed
+from actors.placement import Placement, PlacementWriter, placed
 from actors.rebalancer import Rebalancer, Renewal
 from pipeline.config import CanfleetConfig
+from pipeline.errors import Fenced
 from pipeline.keys.record import IssuedKey, KeyRecord, Scope
 from pipeline.keys.store import KeyStore
 from pipeline.limits.shares import Shares
 from pipeline.logs.handler import set_up_logs
 from pipeline.privacy.key_file import secret_of
+from pipeline.shard.loops import end_process
 
 _WRITE_USES_S: Final = 60.0
 _log: Final = logging.getLogger("canfleet.actors")
@@ -42,8 +43,10 @@ class DirectoryActor:
         self._shares = Shares()
         if bootstrap_key:
             self._keys.bootstrap(bootstrap_key)
+        # Before it is read: what a directory before this one writes from now on counts nothing.
+        self._writer = PlacementWriter(config.data_dir)
         self._rebalancer = Rebalancer(
-            placed(config.data_dir), config.scaling, PartitionActors(config), partial(place, config.data_dir)
+            placed(config.data_dir), config.scaling, PartitionActors(config), self._writer.write
         )
         self._look_now = threading.Event()
         threading.Thread(target=self._keep_balanced, name="rebalancer", daemon=True).start()
@@ -53,7 +56,10 @@ class DirectoryActor:
             self._look_now.wait(self._config.scaling.look_every_s)
             self._look_now.clear()
             try:
+                self._writer.check()
                 self._rebalancer.look()
+            except Fenced as error:
+                end_process(error)
             except Exception:  # noqa: BLE001 nobody else would see it; the next look begins from what is true then
                 _log.exception("the placement of shards could not be looked after")
 
@@ -95,7 +101,8 @@ class DirectoryActor:
         return self._keys.snapshot()
 
     def create_key(self, fleet: str, scopes: list[Scope], expires_at: int | None, vehicles: list[str]) -> IssuedKey:
-        """Make a key."""
+        """Make a key. Raises Fenced where another directory has begun."""
+        self._writer.check()
         return self._keys.create(fleet, scopes, expires_at, vehicles)
 
     def note_uses(self, used: Mapping[str, int]) -> None:
@@ -116,11 +123,13 @@ class DirectoryActor:
         return self._keys.records(fleet)
 
     def revoke_key(self, key_id: str) -> KeyRecord | None:
-        """Revoke a key."""
+        """Revoke a key. Raises Fenced where another directory has begun."""
+        self._writer.check()
         return self._keys.revoke(key_id)
 
     def rotate_key(self, key_id: str) -> IssuedKey | None:
-        """Give a key a new secret."""
+        """Give a key a new secret. Raises Fenced where another directory has begun."""
+        self._writer.check()
         return self._keys.rotate(key_id)
 
     def divide(self, replica: str, asked: Mapping[str, float]) -> tuple[int, dict[str, float]]:

@@ -113,15 +113,30 @@ class HeldShard:
             os._exit(70)
 
     def _admit(self, lane: Lane) -> None:
-        self._shard.admission.check(lane)
+        try:
+            self._shard.admission.check(lane)
+        except JournalError:
+            self._end_if_fenced()
+            raise
 
     def _commit(self, submissions: Sequence[bytes]) -> list[Receipt]:
         self._spans.written(submissions)
         try:
             return self._shard.commit(submissions)
+        except JournalError:
+            self._end_if_fenced()
+            raise
+
+    def _end_if_fenced(self) -> None:
+        """What looks like a failing disk may be a folder that another process has taken over: then this one ends."""
+        if self._left:
+            return
+        try:
+            self._shard.check_tenure()
         except Fenced as error:
             self._shard.loops.on_fatal(error)
-            raise
+        except JournalError:
+            return
 
     # -- intake -------------------------------------------------------------------------------------------------
 

@@ -115,6 +115,19 @@ class PartitionActors:
         """Have an actor give a shard up. Raises PartitionAway, or PartitionMoved where it does not hold it."""
         self._ask(actor, "release", shard, timeout_s=_MOVE_S)
 
+    def in_touch(self) -> bool:
+        """Whether this node belongs to the cluster, as Ray's GCS says at once.
+
+        Where it does not, others that do not answer are not away: this one is cut off.
+        """
+        began = time.monotonic()
+        try:
+            here = ray.get_runtime_context().get_node_id()
+            belongs = any(node["NodeID"] == here and node["Alive"] for node in ray.nodes())
+        except (RayError, RuntimeError):
+            return False
+        return belongs and time.monotonic() - began < _LOOK_S
+
     def _ask(self, actor: int, method: str, *arguments: Any, timeout_s: float) -> Any:  # noqa: ANN401
         try:
             if actor not in self._handles:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.durable import create_file, make_directory
-from pipeline.errors import ConfigError
+from pipeline.durable import create_file, sync_directory
+from pipeline.errors import ConfigError, JournalError
+from pipeline.journal.tenure import Tenure
 
 _NAME = "placement.json"
+_FOLDER = "placement"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +67,43 @@ def placed(data_dir: Path) -> Placement:
         raise ConfigError(f"{path} cannot be read ({error}): remove it, and start the platform again") from error
 
 
+class PlacementWriter:
+    """The one that may write the placement of a data directory, until another begins to.
+
+    A directory actor on a node that is cut off believes all others away, and would place their shards on the actors
+    beside it, while Ray has started another directory. As with a shard, whoever begins takes a folder over, and what
+    the one before writes goes by paths that are no more: see `pipeline.journal.tenure`.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        """Take over from whoever wrote it before. Raises JournalError where the disk refuses."""
+        self._path = data_dir / _NAME
+        self._tenure = Tenure.begin(data_dir / _FOLDER)
+
+    def check(self) -> None:
+        """Raise Fenced where another writes it by now, JournalError where the disk does not say."""
+        self._tenure.check()
+
+    def write(self, placement: Placement) -> None:
+        """Write a placement: durable and whole on return.
+
+        Raises:
+            Fenced: another writes it by now; nothing has changed.
+            OSError: the disk refuses.
+        """
+        fresh = self._tenure.path / _NAME
+        try:
+            create_file(fresh, [memoryview(json.dumps(_document(placement)).encode())])
+            os.replace(fresh, self._path)
+        except FileNotFoundError:
+            self.check()
+            raise
+        sync_directory(self._path.parent)
+
+
 def place(data_dir: Path, placement: Placement) -> None:
-    """Write a placement: durable and whole on return. Raises OSError."""
-    make_directory(data_dir)
-    create_file(data_dir / _NAME, [memoryview(json.dumps(_document(placement)).encode())])
+    """Write a placement in the place of whoever did before. Raises OSError, or JournalError."""
+    PlacementWriter(data_dir).write(placement)
 
 
 def place_at_start(data_dir: Path, shards: int, min_actors: int, max_actors: int) -> Placement:
@@ -82,7 +118,7 @@ def place_at_start(data_dir: Path, shards: int, min_actors: int, max_actors: int
     placement = Placement.dealt(shards, min_actors, 0 if before is None else before.version + 1)
     try:
         place(data_dir, placement)
-    except OSError as error:
+    except (OSError, JournalError) as error:
         raise ConfigError(f"{data_dir / _NAME} cannot be written: {error}") from error
     return placement
 

@@ -37,6 +37,7 @@ class Actors(Protocol):
     def load(self, actor: int) -> tuple[dict[int, float], float]: ...  # noqa: D102
     def hold(self, shard: int, actor: int) -> None: ...  # noqa: D102
     def release(self, shard: int, actor: int) -> None: ...  # noqa: D102
+    def in_touch(self) -> bool: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +236,9 @@ class Rebalancer:
         shard, target = move
         source = self.placement.actor_of[shard]
         if source == target or target not in loads:
+            return
+        if source not in loads and not self._actors.in_touch():
+            _log.warning("shard %d stays with actor %d: it may be this node that is away", shard, source)
             return
         began = self._clock()
 

@@ -84,7 +84,7 @@ class Tenure:
         except OSError as error:
             raise JournalError(f"shard folder {self.path} cannot be looked at: {error}; see to its disk") from error
         if not lasts:
-            raise Fenced(f"{self.path} is gone: another process has taken this shard over; this one must end")
+            raise Fenced(f"{self.path} is gone: another process has taken it over; this one must end")
 
 
 def current(folder: Path) -> Path:

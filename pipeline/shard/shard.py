@@ -16,7 +16,7 @@ from pipeline.clickhouse.writer import Writer
 from pipeline.config import CanfleetConfig
 from pipeline.decode.catalogue import Catalogue
 from pipeline.dedup.filter import DuplicateFilter
-from pipeline.errors import WarehouseAway, WarehouseError
+from pipeline.errors import Fenced, JournalError, WarehouseAway, WarehouseError
 from pipeline.journal.log import Journal
 from pipeline.journal.tenure import JOURNAL, Tenure
 from pipeline.shard.accounts import count_accepted, count_late
@@ -41,6 +41,7 @@ from pipeline.tracing.tracing import tracing_of
 log = logging.getLogger(__name__)
 
 _LOOK_S: Final = 0.02
+_TENURE_S: Final = 1.0
 _STATE_LAYOUT: Final = 3
 """Raised when the arrays of windows, latest values or series in a checkpoint change their meaning."""
 
@@ -160,15 +161,27 @@ class Shard(LiveState):
         if group is not None:
             self._process(group, counted=True)
             return True
-        try:
-            group = self._unprocessed.get(block=wait)
-        except queue.Empty:
-            return False
+        group = self._next_committed(wait=wait)
         if group is None:
             return False
         self._process(group, counted=False)
         self.admission.processed(group.n_bytes)
         return True
+
+    def _next_committed(self, *, wait: bool) -> Group | None:
+        """None at the end. While nothing comes it looks whether the shard is its own still, or would stay for ever."""
+        while True:
+            try:
+                return self._unprocessed.get(block=wait, timeout=_TENURE_S)
+            except queue.Empty:
+                if not wait:
+                    return None
+            try:
+                self.check_tenure()
+            except Fenced:
+                raise
+            except JournalError as error:
+                log.warning("%s: %s", self.name, error, extra={"shard": self.name})
 
     def _next_recovered(self) -> Group | None:
         if not self._recovering:
@@ -320,6 +333,15 @@ class Shard(LiveState):
     def all_is_stored(self) -> bool:
         """Whether nothing that was committed waits to be processed or stored."""
         return self._unprocessed.empty() and not self._storer.waiting.backlog_bytes
+
+    def check_tenure(self) -> None:
+        """Return where the shard's folder is this one's still; see `Tenure.check`. For any thread.
+
+        Raises:
+            Fenced: somebody else has taken the shard over.
+            JournalError: the disk does not say.
+        """
+        self._tenure.check()
 
     def save_when_due(self) -> None:
         """Begin a checkpoint if one is due. By the thread that stores, so that ledger and offsets agree."""

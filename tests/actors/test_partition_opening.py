@@ -14,12 +14,13 @@ from actors.partition import PartitionActor
 from actors.placement import Placement, place
 from pipeline.clickhouse.settings import WarehouseSettings
 from pipeline.config import CanfleetConfig
-from pipeline.errors import Overloaded, PartitionMoved
+from pipeline.errors import Fenced, JournalError, Overloaded, PartitionMoved
 from pipeline.journal.log import Journal
 from pipeline.journal.tenure import JOURNAL, Tenure, current
 from pipeline.lanes.lane import Lane
 from pipeline.shard.shard import shard_folder
 from simulator import FLEET_DBC
+from tests.shard.shard_feed import batches, submission
 
 
 @pytest.fixture
@@ -58,6 +59,28 @@ def test_a_journal_that_cannot_be_used_is_named_until_it_can(
         status = await actor.status(0)
         assert (status["shard"], status["draining"]) == (0, True)
         await actor.drain(0, 5)
+
+    asyncio.run(story())
+
+
+def test_an_actor_whose_shard_was_taken_over_ends_also_when_nobody_asks(config: CanfleetConfig) -> None:
+    place(config.data_dir, Placement.dealt(1, 1))
+
+    async def story() -> None:
+        actor = PartitionActor(0, config)
+        shard = actor._held[0].opened
+        assert shard is not None
+        ends: list[BaseException] = []
+        shard.loops.on_fatal = ends.append
+        Tenure.begin(shard_folder(config.data_dir, 0))
+        deadline = time.monotonic() + 60
+        while not ends:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+        with pytest.raises(JournalError):
+            await actor.submit(0, submission(batches(1)[0]), Lane.LIVE)
+        assert [type(end) for end in ends] == [Fenced, Fenced]
+        await actor._held[0].hand_over()
 
     asyncio.run(story())
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.placement import Placement, place, place_at_start, placed
+from actors.placement import Placement, PlacementWriter, place, place_at_start, placed
 from actors.rebalancer import Rebalancer, Renewal
-from pipeline.errors import ConfigError, PartitionAway, PartitionMoved
+from pipeline.errors import ConfigError, Fenced, PartitionAway, PartitionMoved
 from pipeline.scaling import ScalingSettings
 
 LOOK_S = 5.0
@@ -26,6 +26,7 @@ class World:
         self.held: dict[int, set[int]] = {}
         self.owner: dict[int, int] = {}
         self.room = 99
+        self.touch = True
         self.fail_at = 0
         self.renewed: list[int] = []
         self.served_meanwhile: list[set[int]] = []
@@ -90,6 +91,9 @@ class World:
             raise PartitionMoved(f"shard {shard}")
         self.held[actor].discard(shard)
 
+    def in_touch(self) -> bool:
+        return self.touch
+
     def serving(self) -> dict[int, int]:
         """The actor that can acknowledge frames of each shard."""
         return {s: a for s, a in self.owner.items() if a in self.alive and s in self.held[a]}
@@ -149,6 +153,19 @@ def test_an_actor_that_stays_away_loses_its_shards_and_gets_some_back() -> None:
     looks(world, one, 3)
     assert sorted(world.placement.actor_of) == [0, 0, 1, 1]
     everything_is_where_it_should_be(world)
+
+
+def test_who_is_cut_off_himself_takes_nothing_away() -> None:
+    world = World(Placement.dealt(4, 2))
+    one = rebalancer(world, min_actors=2, max_actors=2)
+    looks(world, one, 1)
+    world.alive.discard(1)
+    world.touch = False
+    looks(world, one, 10)
+    assert world.placement.actor_of == (0, 1, 0, 1)
+    world.touch = True
+    looks(world, one, 2)
+    assert world.serving() == dict.fromkeys(range(4), 0)
 
 
 def test_a_hung_actor_that_wakes_is_told_to_let_go() -> None:
@@ -295,3 +312,17 @@ def test_an_actor_that_is_away_is_renewed_too() -> None:
     looks(world, one, 3)
     assert (world.renewed, one.renewal) == ([0, 1], Renewal(()))
     everything_is_where_it_should_be(world)
+
+
+def test_who_began_last_writes_the_placement(tmp_path: Path) -> None:
+    before, placement = PlacementWriter(tmp_path), Placement.dealt(4, 2)
+    before.write(placement)
+    after = PlacementWriter(tmp_path)
+    with pytest.raises(Fenced):
+        before.check()
+    with pytest.raises(Fenced):
+        before.write(placement.moved(0, 1))
+    assert placed(tmp_path) == placement
+    after.write(placement.moved(1, 0))
+    assert placed(tmp_path).actor_of == (0, 0, 0, 1)
+    after.check()

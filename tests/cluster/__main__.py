@@ -37,8 +37,10 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=2_000, help="frames per second (default: 2,000)")
     parser.add_argument("--seed", type=int, default=7, help="of the frames (default: 7)")
     parser.add_argument("--calm", type=float, default=10, help="seconds of load between events (default: 10)")
+    parser.add_argument("--from", dest="before", default="HEAD~1", help="revision to upgrade from (default: HEAD~1)")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--head", action="store_true", help="lose the head instead of a worker (needs redis-server)")
+    which.add_argument("--cut", action="store_true", help="cut the network to a worker that lives on instead")
     which.add_argument("--growing", action="store_true", help="nodes that come and go with the load instead")
     parser.add_argument("--keep", action="store_true", help="leave the folder with all logs behind")
     arguments = parser.parse_args()
@@ -52,8 +54,8 @@ def main() -> int:
         return _refuse(f"{', '.join(absent)} not found: apt-get install {packages}")
     folder = Path(tempfile.mkdtemp(prefix="canfleet-cluster-", dir="/var/tmp"))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    course = "head" if arguments.head else "growing" if arguments.growing else "worker"
-    given = [str(folder), str(arguments.rate), str(arguments.seed), str(arguments.calm), course]
+    course = next((one for one in ("head", "cut", "growing") if getattr(arguments, one)), "worker")
+    given = [str(folder), str(arguments.rate), str(arguments.seed), str(arguments.calm), arguments.before, course]
     world = subprocess.Popen([*_BOUND, *_SPACES, sys.executable, "-m", "tests.cluster.scenario", *given])
     try:
         return world.wait()

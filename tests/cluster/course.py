@@ -38,11 +38,13 @@ class Course:
         report: everything that was measured, for JSON.
         others: fleets that send beside the known frames.
         calm_s: load before the first event, between two, and behind the last one.
+        before: git revision of the release with which a rolling upgrade begins.
     """
 
-    def __init__(self, folder: Path, rate: float, seed: int, calm_s: float) -> None:
+    def __init__(self, folder: Path, rate: float, seed: int, calm_s: float, before: str) -> None:
         """Frames per second, and the seed of the frames; `folder` takes everything."""
         self.calm_s: Final = calm_s
+        self.before: Final = before
         self.network: Final = Network(folder)
         self.faults: Final[list[str]] = []
         self.report: Final[dict[str, Any]] = {"rate": rate, "seed": seed, "seconds": {}, "faults": self.faults}

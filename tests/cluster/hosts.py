@@ -124,9 +124,17 @@ class Host:
                 found[int(pid)] = command
         return found
 
+    def cut(self) -> None:
+        """Take it off the network; all its processes live on, and reach each other."""
+        run("ip", "link", "set", self._link, "down")
+
+    def heal(self) -> None:
+        """Put it on the network again."""
+        run("ip", "link", "set", self._link, "up")
+
     def fall_silent(self) -> None:
         """Take it off the network and kill all its processes, so that nobody gets a word of farewell."""
-        run("ip", "link", "set", self._link, "down")
+        self.cut()
         for pid in self.processes():
             with suppress(ProcessLookupError):  # the first of them takes the others along
                 os.kill(pid, signal.SIGKILL)

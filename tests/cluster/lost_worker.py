@@ -1,13 +1,19 @@
-"""Two hosts take frames; `canfleet up` and ClickHouse are killed and started again, one host dies, another comes."""
+"""Two hosts take frames under a release from before, and this one is rolled out; then things die.
+
+`canfleet up` and ClickHouse are killed and started again, one host dies, another comes.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Final
 
+from actors.running import code_here
 from canfleet.benchmark.verify import wait_until
 from pipeline.errors import CanfleetError
 from tests.chaos.client import Client
+from tests.cluster import releases
 from tests.cluster.course import Course, titled
 from tests.cluster.hosts import NETWORK, Host
 from tests.cluster.launching import Operator, ready
@@ -15,18 +21,26 @@ from tests.cluster.launching import Operator, ready
 _BAR_S: Final = 15.0
 _START_S: Final = 300.0
 _JOIN_S: Final = 180.0
+_END_S: Final = 60.0
+_AVAILABLE: Final = 0.999
 
 
 async def lost_worker(course: Course) -> None:
     """The whole course, from `ray up` to `ray down`."""
     head, worker = course.network.host("head", 10), course.network.host("worker-1", 11)
+    course.say(f"from {releases.named(course.before)} to this checkout")
+    before = releases.build(course.before, course.network.folder / "before")
+    now = releases.build(None, course.network.folder / "now")
     async with course.clickhouse() as clickhouse:
         # The second worker is written down from the start, and does not exist yet.
-        operator = Operator(course.network, clickhouse, head.address, [worker.address, f"{NETWORK}.12"])
+        workers = [worker.address, f"{NETWORK}.12"]
+        operator = Operator(course.network, clickhouse, head.address, workers, release=before)
         await course.step("ray up", operator.up())
         await course.step("ready", ready(head, _START_S))
         await course.step("the worker serves HTTP too", ready(worker, _JOIN_S))
         async with course.load(operator, head, course.calm_s) as client:
+            await course.step("this release is rolled out", _rolled(course, operator, [head, worker], now, client))
+            await asyncio.sleep(course.calm_s)
             await course.step("canfleet up killed and started again", _replaced(course, operator, head, client))
             await asyncio.sleep(course.calm_s)
             await course.step("ClickHouse killed and started again", course.restart_clickhouse())
@@ -36,15 +50,49 @@ async def lost_worker(course: Course) -> None:
             other = course.network.host("worker-2", 12)
             await course.step("a new host joins", _joined(other))
             await course.step("the HTTP API is replaced, and spread over it", _spread(operator, other))
+            await _expect_code(course, operator, [head, other])
+        if course.report["availability"] < _AVAILABLE:
+            course.faults.append(f"only {course.report['availability']:.4%} of requests within three retries")
         await course.stop(operator, head, [other])
+
+
+async def _rolled(course: Course, operator: Operator, hosts: list[Host], release: Path, client: Client) -> None:
+    """The release of this checkout, on every host, in every process of the platform."""
+    log, old = hosts[0].home / "canfleet.log", _processes(hosts)
+    failures = sum(client.answers.values()) - client.answers["202"]
+    await operator.roll(release)
+    course.report["failed_while_rolled"] = sum(client.answers.values()) - client.answers["202"] - failures
+    if "renewing the platform" not in log.read_text():
+        course.faults.append("the release was not found to be another one")
+    waited = await asyncio.to_thread(wait_until, lambda: not old & _processes(hosts), _END_S)
+    if waited >= _END_S:
+        course.faults.append(f"processes of the release before go on: {sorted(old & _processes(hosts))}")
+    await _expect_code(course, operator, hosts)
+
+
+def _processes(hosts: list[Host]) -> set[int]:
+    """Of the platform: everything that a release replaces."""
+    titles = ("PartitionActor", "DirectoryActor", "ServeReplica")
+    return {pid for host in hosts for title in titles for pid in host.processes(f"ray::{title}")}
+
+
+async def _expect_code(course: Course, operator: Operator, hosts: list[Host]) -> None:
+    """Hosts have this checkout's code installed."""
+    for host in hosts:
+        said = await operator.on(
+            host, "~/venv/bin/python -c 'from actors.running import code_here; print(code_here())'"
+        )
+        if code_here() not in said:
+            course.faults.append(f"{host.name} has other code: {said}")
 
 
 async def _replaced(course: Course, operator: Operator, head: Host, client: Client) -> None:
     """SIGKILL for `canfleet up`, and the line again that started it: nobody may notice."""
     failures = sum(client.answers.values()) - client.answers["202"]
-    await operator.ray("exec", f"kill -KILL {operator.pid_of_up}; {operator.start_of_up}")
     log = head.home / "canfleet.log"
-    waited = await asyncio.to_thread(wait_until, lambda: log.read_text().count("canfleet is ready") > 1, _JOIN_S)
+    before = log.read_text().count("canfleet is ready")
+    await operator.ray("exec", f"kill -KILL {operator.pid_of_up}; {operator.start_of_up}")
+    waited = await asyncio.to_thread(wait_until, lambda: log.read_text().count("canfleet is ready") > before, _JOIN_S)
     if waited >= _JOIN_S:
         raise CanfleetError(f"canfleet up was not ready again:\n{log.read_text()[-3000:]}")
     failed = sum(client.answers.values()) - client.answers["202"] - failures

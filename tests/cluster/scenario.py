@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pipeline.errors import CanfleetError
 from tests.cluster.course import Course
+from tests.cluster.cut_off import cut_off
 from tests.cluster.growing import growing
 from tests.cluster.hosts import run
 from tests.cluster.lost_head import lost_head
@@ -20,6 +21,7 @@ from tests.cluster.lost_worker import lost_worker
 COURSES: Final[dict[str, Callable[[Course], Coroutine[Any, Any, None]]]] = {
     "worker": lost_worker,
     "head": lost_head,
+    "cut": cut_off,
     "growing": growing,
 }
 
@@ -31,11 +33,12 @@ def main() -> int:
     parser.add_argument("rate", type=float)
     parser.add_argument("seed", type=int)
     parser.add_argument("calm_s", type=float)
+    parser.add_argument("before")
     parser.add_argument("course", choices=COURSES)
     arguments = parser.parse_args()
     (arguments.folder / "tmp").mkdir()
     run("mount", "--bind", str(arguments.folder / "tmp"), "/tmp")
-    course = Course(arguments.folder, arguments.rate, arguments.seed, arguments.calm_s)
+    course = Course(arguments.folder, arguments.rate, arguments.seed, arguments.calm_s, arguments.before)
     try:
         asyncio.run(COURSES[arguments.course](course))
     except CanfleetError as error:

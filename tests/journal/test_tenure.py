@@ -62,7 +62,7 @@ def test_who_was_taken_over_from_confirms_nothing_more_and_changes_nothing(tmp_p
     old.append(1, b"written before, and not confirmed")
     after = Tenure.begin(tmp_path)
     files = {path.name: path.read_bytes() for path in (after.path / JOURNAL).iterdir()}
-    with pytest.raises(Fenced, match="taken this shard over"):
+    with pytest.raises(Fenced, match="taken it over"):
         old.sync()
     with pytest.raises(Fenced):
         old.recover()
