@@ -25,6 +25,8 @@ REFRESH_S: Final = 0.25
 """A ring older than this is refreshed behind the requests that go on using it."""
 WAIT_S: Final = 1.0
 """A ring older than this makes requests wait for the refresh: a revoked key opens no door later than this."""
+PATIENCE_S: Final = 0.5
+"""So long they wait where no answer comes, all together: a key store that hangs is then one that is away."""
 STALE_S: Final = 60.0
 """How long the known keys go on working while the key store is away."""
 MIN_REFRESH_S: Final = 0.05
@@ -48,6 +50,7 @@ class Access:
         self._fresh_at = float("-inf")
         self._lock = asyncio.Lock()
         self._refreshing: asyncio.Task[None] | None = None
+        self._asked_at = 0.0
         self._used: dict[str, int] = {}
         self._telling: asyncio.Task[None] | None = None
 
@@ -120,22 +123,23 @@ class Access:
         age = now - self._fresh_at
         if age < REFRESH_S:
             return
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._refresh_behind(now))
+            self._asked_at = now
         if age < WAIT_S:
-            if self._refreshing is None or self._refreshing.done():
-                self._refreshing = asyncio.create_task(self._refresh_behind(now))
             return
-        try:
-            await self._refresh(now)
-        except Exception:
-            if age > STALE_S:
-                raise
-            _log.warning("the key store is away; keys known %.0f s ago go on working", age)
+        # Without any key there is nothing to go on with.
+        patience_s = self._asked_at + PATIENCE_S - now if age < STALE_S else None
+        await asyncio.wait([self._refreshing], timeout=patience_s if patience_s is None else max(0.0, patience_s))
+        if self._fresh_at < now - STALE_S:
+            await self._refresh(now)  # which says why not
 
     async def _refresh_behind(self, wanted: float) -> None:
         try:
             await self._refresh(wanted)
-        except Exception as error:  # noqa: BLE001 (a request past WAIT_S meets the same error and answers it)
-            _log.warning("the key ring could not be refreshed: %s", error)
+        except Exception as error:  # noqa: BLE001 (a request past STALE_S meets the same error and answers it)
+            age_s = min(wanted - self._fresh_at, STALE_S)
+            _log.warning("the key store is away; keys known %.0f s ago go on working: %s", age_s, error)
 
     async def _refresh(self, wanted: float) -> None:
         """Have the ring be as of `wanted` (monotonic seconds) or later; callers at one time share one refresh."""

@@ -51,6 +51,7 @@ class StandIn:
     fail_submit: dict[int, Exception] = field(default_factory=dict)
     fail_admit: Exception | None = None
     fail_keys: Exception | None = None
+    hang_keys: bool = False
     fail_status: Exception | None = None
     key_reads: int = 0
     state: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
@@ -163,6 +164,8 @@ class StandIn:
 
     async def keys(self, known_version: int) -> tuple[int, list[KeyRecord]] | None:
         self.key_reads += 1
+        if self.hang_keys:
+            await asyncio.Event().wait()
         if self.fail_keys:
             raise self.fail_keys
         version, records = self.store.snapshot()

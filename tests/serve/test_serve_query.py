@@ -376,6 +376,24 @@ def test_known_keys_go_on_working_while_the_key_store_is_away(platform: StandIn,
     asyncio.run(scenario())
 
 
+def test_a_key_store_that_hangs_is_one_that_is_away(platform: StandIn) -> None:
+    async def scenario() -> None:
+        access = Access(platform, RateLimits(platform))
+        await access.identify(None, BOOTSTRAP, "a")
+        platform.hang_keys, before = True, platform.key_reads
+        access._fresh_at -= 30
+        async with asyncio.timeout(30):
+            for _ in range(100):
+                assert (await access.identify(None, BOOTSTRAP, "a")).fleet == "default"
+        assert platform.key_reads == before + 1
+        access._fresh_at -= 60
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await access.identify(None, BOOTSTRAP, "a")
+
+    asyncio.run(scenario())
+
+
 def test_a_shard_is_moved_by_the_operator_alone(ask: Any, platform: StandIn) -> None:
     answer = ask("/v1/shards/3/move", BOOTSTRAP, "POST", json={"actor": 1})
     assert (answer.status_code, answer.json()) == (202, {"shard": 3, "held_by": 0, "goes_to": 1})
