@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 from fastapi import Request, Response
 
-from pipeline.history.cache import AnswerCache, CachedAnswer, life_s
+from pipeline.history.cache import LIVE_S, AnswerCache, CachedAnswer, life_s
 from serve.answers import NO_STORE
 
 _HEADERS: Final = {"Cache-Control": "private, no-cache", "Vary": "Accept, Authorization, X-API-Key"}
@@ -45,8 +45,12 @@ class Made:
     @classmethod
     def of(cls, data: object, until: int, newest: int | None = None) -> Made:
         """`data` as JSON, about a range that ends at `until`; `newest` as in `life_s`."""
-        body = orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
-        return cls(body, life_s(until, time.time_ns() // 1000, newest))
+        return cls(_json(data), life_s(until, time.time_ns() // 1000, newest))
+
+    @classmethod
+    def live(cls, data: object) -> Made:
+        """`data` as JSON, from the live state of a fleet."""
+        return cls(_json(data), LIVE_S)
 
 
 async def cached_answer(
@@ -71,6 +75,10 @@ async def cached_answer(
     if _names(request.headers.get("if-none-match", ""), kept.etag):
         return Response(status_code=304, headers=headers)
     return Response(kept.body, headers=headers, media_type=kept.media_type)
+
+
+def _json(data: object) -> bytes:
+    return orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _names(if_none_match: str, etag: str) -> bool:

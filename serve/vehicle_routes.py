@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from pipeline.keys.record import KeyRecord
 from serve.answers import json_answer
+from serve.cached_answer import ETAG, NOT_MODIFIED, Made, cached_answer
 from serve.context import Context, ContextDep, QueryKey
 from serve.models import Gaps, Latest, Vehicles
 from serve.problem_examples import problem_responses
@@ -20,10 +21,22 @@ VehicleId = Annotated[
 ]
 
 
-@router.get("", summary="Known vehicles", response_model=Vehicles)
-async def list_vehicles(context: ContextDep, key: QueryKey) -> Response:
-    """Known vehicles of the key's fleet, with the newest event time and the number of frames of each."""
-    return json_answer({"vehicles": await context.platform.vehicles(key.fleet)})
+@router.get(
+    "",
+    summary="Known vehicles",
+    response_model=Vehicles,
+    responses={200: {"headers": ETAG}, **NOT_MODIFIED},
+)
+async def list_vehicles(request: Request, context: ContextDep, key: QueryKey) -> Response:
+    """Known vehicles of the key's fleet, with the newest event time and the number of frames of each.
+
+    An answer is given again for half a second, unless the request says `Cache-Control: no-cache`.
+    """
+
+    async def make() -> Made:
+        return Made.live({"vehicles": await context.platform.vehicles(key.fleet)})
+
+    return await cached_answer(context.cache, request, key.fleet, "vehicles", make)
 
 
 @router.get(

@@ -17,6 +17,8 @@ from typing import Final
 SETTLING_US: Final = 120_000_000
 """Late frames, the insert and the rollups of a minute's values are over by then."""
 OPEN_S: Final = 2.0
+LIVE_S: Final = 0.5
+"""For an answer from the live state of a whole fleet: many who look at one fleet cost one look."""
 MOST_S: Final = 3_600.0
 _TENTH: Final = 0.1
 _OVERHEAD: Final = 1_000

@@ -97,6 +97,25 @@ def test_vehicles_are_those_of_the_fleet(ask: Any) -> None:
     assert ask("/v1/vehicles").json() == {"vehicles": [{"vehicle_id": "v1", "last_seen": NOON, "frames": 1}]}
 
 
+def test_many_who_look_at_one_fleet_cost_one_look(platform: StandIn) -> None:
+    headers = bearer(platform.key("north", "query"))
+
+    async def looks() -> None:
+        async with client(build_query_app(platform)) as http:
+            first = await http.get("/v1/vehicles", headers=headers)
+            platform.state["north", "v3"] = {"vehicle_id": "v3", "last_seen": NOON, "signals": []}
+            again = await http.get("/v1/vehicles", headers=headers)
+            assert (again.content, again.headers["etag"]) == (first.content, first.headers["etag"])
+            named = await http.get("/v1/vehicles", headers=headers | {"If-None-Match": first.headers["etag"]})
+            assert (named.status_code, named.content) == (304, b"")
+            anew = await http.get("/v1/vehicles", headers=headers | {"Cache-Control": "no-cache"})
+            assert [vehicle["vehicle_id"] for vehicle in anew.json()["vehicles"]] == ["v1", "v3"]
+            south = await http.get("/v1/vehicles", headers=bearer(platform.key("south", "query")))
+            assert [vehicle["vehicle_id"] for vehicle in south.json()["vehicles"]] == ["v2"]
+
+    asyncio.run(looks())
+
+
 def test_latest_turns_nan_into_null(ask: Any) -> None:
     [signal] = ask("/v1/vehicles/v1/latest").json()["signals"]
     assert signal["value"] is None
