@@ -19,7 +19,7 @@ from serve_stand_in import BOOTSTRAP, StandIn, bearer, check_problem, client
 from pipeline.clickhouse.history import History
 from pipeline.clickhouse.queries import Queries
 from pipeline.errors import JournalError, WarehouseAway, WarehouseError
-from serve import history_routes
+from serve import cached_answer, history_routes
 from serve.access import Access
 from serve.fleet_routes import merge
 from serve.moments import moment, span
@@ -97,7 +97,8 @@ def test_vehicles_are_those_of_the_fleet(ask: Any) -> None:
     assert ask("/v1/vehicles").json() == {"vehicles": [{"vehicle_id": "v1", "last_seen": NOON, "frames": 1}]}
 
 
-def test_many_who_look_at_one_fleet_cost_one_look(platform: StandIn) -> None:
+def test_many_who_look_at_one_fleet_cost_one_look(platform: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cached_answer, "LIVE_S", 600.0)
     headers = bearer(platform.key("north", "query"))
 
     async def looks() -> None:
