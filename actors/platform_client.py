@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import ray
-from ray.exceptions import RayError, RayTaskError
 
 from actors import names
+from actors.directory_client import DirectoryClient
 from actors.layout import Layout
 from actors.metrics import Metrics, Reading
 from actors.named_actor import NamedActor
-from actors.partition_handle import CALL_TIMEOUT_S
 from actors.placed_shards import PlacedShards, SubmitResult
 from actors.placement import Placement
 from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.dead_letters import DeadLetters
 from pipeline.config import CanfleetConfig
-from pipeline.errors import CanfleetError, Overloaded, PartitionAway, PartitionMoved, WarehouseError
-from pipeline.keys.record import IssuedKey, KeyRecord, Scope
+from pipeline.errors import CanfleetError, PartitionAway, PartitionMoved, WarehouseError
 from pipeline.lanes.lane import Lane, allowance
 from pipeline.metrics import PARTITION_AWAY
 from pipeline.partitioning import partition_of
@@ -41,7 +39,7 @@ _POLL_WHILE_AWAY_S: Final = 1.0
 """A shard that was away is asked for its events again so soon."""
 
 
-class PlatformClient:
+class PlatformClient(DirectoryClient):
     """Handles to the directory and to every partition actor. One event loop uses one client.
 
     A call to an actor that is away, or that does not answer in time, raises Overloaded: retrying is right. Each
@@ -56,7 +54,7 @@ class PlatformClient:
         placement: Placement,
         actors: Sequence[NamedActor],
     ) -> None:
-        self._directory = directory
+        super().__init__(directory)
         self._shards = PlacedShards(placement, list(actors), _partition_actor, self._placement)
         self._asked: dict[int, asyncio.Future[tuple[int, list[dict[str, Any]]]]] = {}
         self.config: Final = config
@@ -260,45 +258,6 @@ class PlatformClient:
                 raise answer
         return all(answer is True for answer in drained)
 
-    async def request_move(self, shard: int, actor: int) -> int | None:
-        """Have a shard moved to another partition actor soon; who holds it now, None where one of them is unknown."""
-        return await self._direct("request_move", shard, actor)
-
-    # -- keys ---------------------------------------------------------------------------------------------------
-
-    async def keys(self, known_version: int) -> tuple[int, list[KeyRecord]] | None:
-        """Key records and their version; None when `known_version` is current."""
-        return await self._direct("keys", known_version)
-
-    async def note_uses(self, used: Mapping[str, int]) -> None:
-        """Tell when keys (by id) were last used (µs)."""
-        await self._direct("note_uses", dict(used))
-
-    async def create_key(
-        self, fleet: str, scopes: Iterable[Scope], expires_at: int | None = None, vehicles: Iterable[str] = ()
-    ) -> IssuedKey:
-        """Make a key."""
-        issued: IssuedKey = await self._direct("create_key", fleet, list(scopes), expires_at, list(vehicles))
-        return issued
-
-    async def list_keys(self, fleet: str | None) -> list[KeyRecord]:
-        """Keys of one fleet, or of all."""
-        return await self._direct("list_keys", fleet)
-
-    async def revoke_key(self, key_id: str) -> KeyRecord | None:
-        """Revoke a key; None when it is unknown."""
-        return await self._direct("revoke_key", key_id)
-
-    async def rotate_key(self, key_id: str) -> IssuedKey | None:
-        """Give a key a new secret; None when it cannot be."""
-        return await self._direct("rotate_key", key_id)
-
-    # -- rate limits --------------------------------------------------------------------------------------------
-
-    async def divide(self, replica: str, asked: Mapping[str, float]) -> tuple[int, dict[str, float]]:
-        """The number of replicas, and the part of each limit in `asked` that `replica` may use; see `Shares.divide`."""
-        return await self._direct("divide", replica, asked)
-
     # -- inside -------------------------------------------------------------------------------------------------
 
     async def _all(self, method: str, *arguments: Any) -> list[Any]:  # noqa: ANN401
@@ -314,18 +273,6 @@ class PlatformClient:
 
     async def _ask_for(self, method: str, fleet: str, vehicle_id: str) -> Any:  # noqa: ANN401
         return await self._shards.ask(self._shard_of(fleet, vehicle_id), method, fleet, vehicle_id)
-
-    async def _direct(self, method: str, *arguments: Any) -> Any:  # noqa: ANN401
-        """Call the directory; its own exception as it raised it, and Overloaded where it does not answer."""
-        try:
-            return await asyncio.wait_for(self._directory.call(method, *arguments), CALL_TIMEOUT_S)
-        except RayTaskError as error:
-            raise error.cause from error
-        except (RayError, TimeoutError) as error:
-            raise Overloaded(f"directory is away: {type(error).__name__}", 1.0) from error
-
-    async def _placement(self, known_version: int) -> Placement | None:
-        return await self._direct("placement", known_version)
 
 
 async def _partition_actor(number: int) -> NamedActor:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +25,7 @@ from pipeline.shard.commit import Committer, Receipt
 from pipeline.shard.forgetter import Forgetter
 from pipeline.shard.forgetting import Forgetting
 from pipeline.shard.group import Group
+from pipeline.shard.incoming import Incoming
 from pipeline.shard.insert_rows import Processed, anomaly_rows
 from pipeline.shard.lags import Lags
 from pipeline.shard.ledger import accepted_by_fleet
@@ -41,7 +41,6 @@ from pipeline.tracing.tracing import tracing_of
 log = logging.getLogger(__name__)
 
 _LOOK_S: Final = 0.02
-_TENURE_S: Final = 1.0
 _STATE_LAYOUT: Final = 3
 """Raised when the arrays of windows, latest values or series in a checkpoint change their meaning."""
 
@@ -93,17 +92,16 @@ class Shard(LiveState):
         self._forgetter = Forgetter(self.name, self._journal, journal_lock, self, self._storer, warehouse)
         self._checkpoints = Checkpoints(self._tenure, self._journal, config.shard.checkpoint_interval_s, self._snapshot)
         self._lags = Lags(self._journal, self._storer, self._checkpoints, self.admission)
-        self._recovered: Iterator[Group] = iter(())
-        self._recovering = False
-        self._unprocessed: queue.Queue[Group | None] = queue.Queue()
-        self._processed_to = self._journal.start
         self.loops = Loops(self)
         self.on_anomaly: Callable[[], None] = lambda: None
         """Called from the processing thread after anomalies changed."""
         warm(config, catalogue)
-        self._recover()
+        self._processed_to = self._recover()
+        missing = unprocessed(self._journal, self._processed_to, self._journal.durable_end, self.vehicles)
+        self._incoming = Incoming(missing, self._look_at_tenure)
 
-    def _recover(self) -> None:
+    def _recover(self) -> int:
+        """Bring all state back; the offset up to which the checkpoint's has been processed."""
         state = recover(
             self._checkpoints.newest(),
             self._journal,
@@ -117,11 +115,9 @@ class Shard(LiveState):
         )
         for warning in state.warnings:
             log.warning("%s: %s", self.name, warning, extra={"shard": self.name})
-        self._processed_to = state.processed_to
         self._storer.resume(state)
         self._forgetter.resume(state.forgetting, state.forgotten_to)
-        self._recovered = unprocessed(self._journal, state.processed_to, self._journal.durable_end, self.vehicles)
-        self._recovering = True
+        return state.processed_to
 
     # -- intake -------------------------------------------------------------------------------------------------
 
@@ -133,7 +129,7 @@ class Shard(LiveState):
         """
         group, receipts = self._committer.commit(submissions)
         self.admission.committed(group.n_bytes)
-        self._unprocessed.put(group)
+        self._incoming.put(group)
         return receipts
 
     def forget(self, fleet: str, vehicle_id: str, *, letters_only: bool = False) -> Forgetting:
@@ -145,7 +141,7 @@ class Shard(LiveState):
             JournalError: the disk refused; the vehicle is as it was.
         """
         forgetting, group = self._forgetter.begin(fleet, vehicle_id, letters_only=letters_only)
-        self._unprocessed.put(group)
+        self._incoming.put(group)
         return forgetting
 
     # -- processing ---------------------------------------------------------------------------------------------
@@ -155,40 +151,23 @@ class Shard(LiveState):
 
         After a restart the groups that the checkpoint lacks come first; what is committed meanwhile waits for them.
         """
-        if self.loops.leaving:
+        taken = None if self.loops.leaving else self._incoming.take(wait=wait)
+        if taken is None:
             return False
-        group = self._next_recovered()
-        if group is not None:
-            self._process(group, counted=True)
-            return True
-        group = self._next_committed(wait=wait)
-        if group is None:
-            return False
-        self._process(group, counted=False)
-        self.admission.processed(group.n_bytes)
+        group, recovered = taken
+        self._process(group, counted=recovered)
+        if not recovered:
+            self.admission.processed(group.n_bytes)
         return True
 
-    def _next_committed(self, *, wait: bool) -> Group | None:
-        """None at the end. While nothing comes it looks whether the shard is its own still, or would stay for ever."""
-        while True:
-            try:
-                return self._unprocessed.get(block=wait, timeout=_TENURE_S)
-            except queue.Empty:
-                if not wait:
-                    return None
-            try:
-                self.check_tenure()
-            except Fenced:
-                raise
-            except JournalError as error:
-                log.warning("%s: %s", self.name, error, extra={"shard": self.name})
-
-    def _next_recovered(self) -> Group | None:
-        if not self._recovering:
-            return None
-        group = next(self._recovered, None)
-        self._recovering = group is not None
-        return group
+    def _look_at_tenure(self) -> None:
+        """While nothing comes: a shard that others have taken over would stay for ever."""
+        try:
+            self.check_tenure()
+        except Fenced:
+            raise
+        except JournalError as error:
+            log.warning("%s: %s", self.name, error, extra={"shard": self.name})
 
     def _process(self, group: Group, *, counted: bool) -> None:
         """Bring live state to a group's end; `counted`: ledger and gaps know of it already."""
@@ -224,7 +203,7 @@ class Shard(LiveState):
                     self.ledger.add(stored.tallies)
                     count_late(self.gaps, stored.late, self.vehicles, stored.start)
             self._storer.roll_up(idle=stored is None)
-            self._forgetter.step(may_save=not self._recovering, checkpoints=self._checkpoints)
+            self._forgetter.step(may_save=not self._incoming.recovering, checkpoints=self._checkpoints)
         if refused is not None:
             raise refused
         return stored is not None
@@ -253,7 +232,7 @@ class Shard(LiveState):
         Raises:
             JournalError: the disk refused; the older checkpoints stand.
         """
-        while self._recovering:
+        while self._incoming.recovering:
             self.process_next(wait=False)
         self._checkpoints.save()
 
@@ -293,9 +272,9 @@ class Shard(LiveState):
         Returns:
             Whether everything reached ClickHouse; what did not is in the journal and goes on at the next start.
         """
-        self._unprocessed.put(None)
+        self._incoming.end()
         stored = self.loops.finish(timeout_s) and self._storer.waiting.backlog_bytes == 0
-        if not self._recovering:
+        if not self._incoming.recovering:
             self._checkpoints.save()
         self._journal.close()
         return stored
@@ -316,7 +295,7 @@ class Shard(LiveState):
         After the last `commit`. A group or an insert under way is finished, if that takes no longer than `timeout_s`;
         the next holder sends an insert again whose end is not in the journal.
         """
-        self._unprocessed.put(None)
+        self._incoming.end()
         self.loops.leave(timeout_s)
         self._journal.close()
 
@@ -332,7 +311,7 @@ class Shard(LiveState):
 
     def all_is_stored(self) -> bool:
         """Whether nothing that was committed waits to be processed or stored."""
-        return self._unprocessed.empty() and not self._storer.waiting.backlog_bytes
+        return self._incoming.is_empty and not self._storer.waiting.backlog_bytes
 
     def check_tenure(self) -> None:
         """Return where the shard's folder is this one's still; see `Tenure.check`. For any thread.
@@ -346,7 +325,7 @@ class Shard(LiveState):
     def save_when_due(self) -> None:
         """Begin a checkpoint if one is due. By the thread that stores, so that ledger and offsets agree."""
         # A snapshot before the restart is made up for would count its frames twice.
-        if not self._recovering:
+        if not self._incoming.recovering:
             self._checkpoints.save_when_due()
 
     # -- answers ------------------------------------------------------------------------------------------------
@@ -378,7 +357,7 @@ class Shard(LiveState):
                 "unstored_anomalies": len(self.anomaly_log.unstored()),
                 "journal_bytes": self._journal.size_bytes,
                 "journal_end": self._journal.durable_end,
-                "recovering": self._recovering,
+                "recovering": self._incoming.recovering,
                 "warehouse_error": self.store_error,
                 "checkpoint_error": self._checkpoints.problem,
                 "ledger": self.ledger.total().as_dict(),
