@@ -11,7 +11,6 @@ from typing import Final
 import ray
 from ray.actor import ActorHandle
 
-from actors.clickhouse_host.host import ClickHouseHost
 from pipeline.clickhouse.settings import ColdSettings
 from pipeline.descriptors import reserve_descriptors
 from pipeline.errors import ConfigError
@@ -29,6 +28,9 @@ class ClickHouseActor:
 
     def __init__(self, data_dir: str, port: int, password: str = "", cold: ColdSettings | None = None) -> None:
         """See `ClickHouseHost`."""
+        # Here: whoever starts or finds this actor need not load the engine, 200 MB of it.
+        from actors.clickhouse_host.host import ClickHouseHost
+
         # Acknowledgements come first where they share the cores with ClickHouse, which can wait: only threads of this
         # policy are preempted at once by a thread that wakes up, a large niceness still lets them end their slice.
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
