@@ -64,11 +64,23 @@ def read_run_file(data_dir: Path) -> dict[str, Any]:
     except OSError as error:
         raise CanfleetError(f"no platform runs on {data_dir}") from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
+        if _is_locked(file):
             return _parse(file)
     raise CanfleetError(f"no platform runs on {data_dir}")
+
+
+def is_held(data_dir: Path) -> bool:
+    """Whether a `canfleet up` holds the folder. Raises OSError where there is no run file."""
+    with (data_dir / RUN_FILE).open(encoding="utf-8") as file:
+        return _is_locked(file)
+
+
+def _is_locked(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
 
 
 def _parse(file: TextIO) -> dict[str, Any]:

@@ -28,6 +28,6 @@ ray exec "$cluster" 'ulimit -n 65536; log=~/canfleet.log; ready() { grep -c "can
     (setsid nohup canfleet up --take-over --config ~/release/canfleet.yaml >> $log 2>&1 < /dev/null &)
     while sleep 1; do
         [ "$(ready)" = "$before" ] || exit 0
-        pgrep -f "canfleet [u]p" > /dev/null || { tail -n 20 $log >&2; exit 1; }
+        pgrep -f "bin/canfleet [u]p" > /dev/null || { tail -n 20 $log >&2; exit 1; }
     done'
 echo "rolled $(git rev-parse --short HEAD 2> /dev/null || echo "$dist") out"

@@ -12,8 +12,7 @@ import typer
 
 from actors.layout import fixed_layout
 from canfleet.binding import end_with_parent
-from canfleet.family import read_process
-from canfleet.run_file import read_run_file
+from canfleet.run_file import is_held, read_run_file
 from canfleet.supervisor import Supervisor
 from pipeline.config import CanfleetConfig, load_config
 from pipeline.decode.databases import load_catalogue
@@ -82,10 +81,11 @@ def _take_over(config: CanfleetConfig) -> None:
     fixed_layout(config)
     os.kill(pid, signal.SIGKILL)
     deadline = time.monotonic() + _END_S
-    while (process := read_process(pid)) is not None and process.alive:
+    # By its lock: the process is a zombie a moment before the last of its threads lets go of that.
+    while is_held(config.data_dir):
         if time.monotonic() > deadline:
             raise CanfleetError(f"process {pid} does not end")
-        time.sleep(0.1)
+        time.sleep(0.05)
 
 
 def with_demo_database(config: CanfleetConfig) -> CanfleetConfig:

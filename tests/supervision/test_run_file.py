@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from canfleet.family import Run
-from canfleet.run_file import RUN_FILE, RunFile, read_run_file
+from canfleet.run_file import RUN_FILE, RunFile, is_held, read_run_file
 from pipeline.errors import CanfleetError
 
 HOLDER = """
@@ -35,9 +35,11 @@ def test_one_platform_at_a_time_and_a_killed_one_leaves_its_name(tmp_path: Path)
             RunFile(tmp_path)
         assert read_run_file(tmp_path)["pid"] == holder.pid
         assert read_run_file(tmp_path)["url"] == "http://x"
+        assert is_held(tmp_path)
         holder.send_signal(signal.SIGKILL)
     with pytest.raises(CanfleetError, match="no platform runs"):
         read_run_file(tmp_path)
+    assert not is_held(tmp_path)
     mine = RunFile(tmp_path)
     assert mine.left == run
     mine.close()
