@@ -59,8 +59,8 @@ wheel: .venv/ready ## the package, into dist/
 image: ## the container image, as IMAGE=canfleet:COMMIT (needs Docker)
 	docker build --tag $(IMAGE) .
 
-deploy: wheel ## this commit on the environment ENV=staging, on AWS, with a smoke test: docs/delivery.md
-	deploy/aws/deploy.sh $(ENV)
+deploy: wheel ## this commit on the environment ENV=staging, on AWS, with a smoke test (ROLL=1: while frames flow): docs/delivery.md
+	ROLL=$(ROLL) deploy/aws/deploy.sh $(ENV)
 
 roll: wheel ## this commit on the cluster CLUSTER=deploy/local-cluster.yaml that runs, while frames flow: docs/delivery.md
 	deploy/roll.sh $(CLUSTER)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Puts this commit's release on an environment: `deploy.sh ENV`, as of `make deploy`. docs/delivery.md says what it needs.
+# With ROLL=1 part by part while frames flow (deploy/roll.sh); else the cluster is started anew.
 # Ends with status 1 where a migration would lose data, the cluster does not come up, or the smoke test fails.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -13,15 +14,18 @@ done
 ray get-auth-token --generate > /dev/null
 python -m deploy.aws.render "$folder"
 
-# Migrations as a dry run, with the new code beside the old, where there is a cluster already. A start applies them.
-if ray get-head-ip "$cluster" > /dev/null 2>&1; then
-    ray exec "$cluster" 'rm -rf ~/next && mkdir -p ~/next/dist'
-    ray rsync-up "$cluster" dist/ /home/admin/next/dist/
-    ray exec "$cluster" '~/venv/bin/pip install --quiet --no-deps --no-index --target ~/next/lib ~/next/dist/canfleet-*.whl &&
-        PYTHONPATH=~/next/lib ~/venv/bin/python -m canfleet schema --config ~/release/canfleet.yaml'
+if [ -n "${ROLL:-}" ]; then
+    deploy/roll.sh "$cluster"
+else
+    # Migrations as a dry run, with the new code beside the old, where there is a cluster already. A start applies them.
+    if ray get-head-ip "$cluster" > /dev/null 2>&1; then
+        ray exec "$cluster" 'rm -rf ~/next && mkdir -p ~/next/dist'
+        ray rsync-up "$cluster" dist/ /home/admin/next/dist/
+        ray exec "$cluster" '~/venv/bin/pip install --quiet --no-deps --no-index --target ~/next/lib ~/next/dist/canfleet-*.whl &&
+            PYTHONPATH=~/next/lib ~/venv/bin/python -m canfleet schema --config ~/release/canfleet.yaml'
+    fi
+    ray up --yes --no-config-cache "$cluster"
 fi
-
-ray up --yes --no-config-cache "$cluster"
 url=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["url"]["value"])' "$folder/outputs.json")
 CANFLEET_KEY=$(cat "$folder/bootstrap.key") canfleet smoke --url "$url" --timeout "${SMOKE_S:-300}"
 git tag --force "deployed/$environment" > /dev/null

@@ -22,7 +22,7 @@ from simulator import FLEET_DBC
 from tests.chaos.traffic import FLEETS
 from tests.cluster.hosts import NETWORK, Host, Network, run
 from tests.cluster.releases import BORROW
-from tests.cluster.rendering import ROOT, rendered_cluster, rendered_config
+from tests.cluster.rendering import ROOT, rendered_cluster, rendered_config, rendered_serve
 
 PORT: Final = 8080
 _BIN: Final = Path(sys.executable).parent
@@ -76,7 +76,10 @@ class Operator:
             "~/release/bootstrap.key": key,
             "~/.ray/auth_token": token,
         }
+        serve = self._folder / "serve.yaml"
+        serve.write_text(yaml.safe_dump(rendered_serve("by serve deploy")))
         if release is not None:
+            mounts |= {"~/release/serve.yaml": serve}
             mounts |= {"~/release/dist": release, "~/release/requirements.lock": ROOT / "requirements.lock"}
         # Hosts have this machine's installation and checkout, and its compiled kernels, so that none is compiled anew.
         checkout = {

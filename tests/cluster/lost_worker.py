@@ -23,6 +23,9 @@ _START_S: Final = 300.0
 _JOIN_S: Final = 180.0
 _END_S: Final = 60.0
 _AVAILABLE: Final = 0.999
+_DASHBOARD: Final = "http://127.0.0.1:8265"
+_RENEWED: Final = ("PartitionActor", "DirectoryActor", "ServeReplica")
+"""Everything that a release replaces."""
 
 
 async def lost_worker(course: Course) -> None:
@@ -43,6 +46,8 @@ async def lost_worker(course: Course) -> None:
             await asyncio.sleep(course.calm_s)
             await course.step("canfleet up killed and started again", _replaced(course, operator, head, client))
             await asyncio.sleep(course.calm_s)
+            await course.step("serve deploy", _served(course, operator, [head, worker], client))
+            await asyncio.sleep(course.calm_s)
             await course.step("ClickHouse killed and started again", course.restart_clickhouse())
             await asyncio.sleep(course.calm_s)
             await _lose(course, worker, client)
@@ -58,21 +63,20 @@ async def lost_worker(course: Course) -> None:
 
 async def _rolled(course: Course, operator: Operator, hosts: list[Host], release: Path, client: Client) -> None:
     """The release of this checkout, on every host, in every process of the platform."""
-    log, old = hosts[0].home / "canfleet.log", _processes(hosts)
+    log, old = hosts[0].home / "canfleet.log", _processes(hosts, *_RENEWED)
     failures = sum(client.answers.values()) - client.answers["202"]
     await operator.roll(release)
     course.report["failed_while_rolled"] = sum(client.answers.values()) - client.answers["202"] - failures
     if "renewing the platform" not in log.read_text():
         course.faults.append("the release was not found to be another one")
-    waited = await asyncio.to_thread(wait_until, lambda: not old & _processes(hosts), _END_S)
+    waited = await asyncio.to_thread(wait_until, lambda: not old & _processes(hosts, *_RENEWED), _END_S)
     if waited >= _END_S:
-        course.faults.append(f"processes of the release before go on: {sorted(old & _processes(hosts))}")
+        course.faults.append(f"processes of the release before go on: {sorted(old & _processes(hosts, *_RENEWED))}")
     await _expect_code(course, operator, hosts)
 
 
-def _processes(hosts: list[Host]) -> set[int]:
-    """Of the platform: everything that a release replaces."""
-    titles = ("PartitionActor", "DirectoryActor", "ServeReplica")
+def _processes(hosts: list[Host], *titles: str) -> set[int]:
+    """Those of actors of these classes."""
     return {pid for host in hosts for title in titles for pid in host.processes(f"ray::{title}")}
 
 
@@ -99,6 +103,24 @@ async def _replaced(course: Course, operator: Operator, head: Host, client: Clie
     course.report["failed_while_up_was_replaced"] = failed
     if failed:
         course.faults.append(f"{failed} requests failed while canfleet up was killed and started again")
+
+
+async def _served(course: Course, operator: Operator, hosts: list[Host], client: Client) -> None:
+    """Every replica replaced by Serve's own configuration file: nobody may notice."""
+    failures = sum(client.answers.values()) - client.answers["202"]
+    old = _processes(hosts, "ServeReplica")
+    await operator.ray("exec", f"serve deploy --address {_DASHBOARD} ~/release/serve.yaml")
+
+    def replaced() -> bool:
+        now = _processes(hosts, "ServeReplica")
+        return not old & now and len(now) >= len(old)
+
+    if await asyncio.to_thread(wait_until, replaced, _JOIN_S) >= _JOIN_S:
+        raise CanfleetError(f"serve deploy has not replaced {sorted(old & _processes(hosts, 'ServeReplica'))}")
+    failed = sum(client.answers.values()) - client.answers["202"] - failures
+    course.report["failed_while_served"] = failed
+    if failed:
+        course.faults.append(f"{failed} requests failed while replicas were replaced by serve deploy")
 
 
 async def _lose(course: Course, worker: Host, client: Client) -> None:

@@ -27,6 +27,7 @@ BORROW: Final = f"""test -x ~/venv/bin/python || {{
 {sys.executable} -m venv --without-pip ~/venv
 echo {sysconfig.get_path("purelib")} > ~/venv/lib/python{sysconfig.get_python_version()}/site-packages/borrowed.pth
 {_tool("ray", "ray.scripts.scripts", "main")}
+{_tool("serve", "ray.serve.scripts", "cli")}
 {_tool("pip", "pip._internal.cli.main", "main")}
 }}"""
 """Instead of installing requirements.lock: a virtual environment that has this machine's libraries, and no canfleet."""

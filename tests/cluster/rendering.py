@@ -12,6 +12,8 @@ import yaml
 ROOT: Final = Path(__file__).parents[2]
 CLUSTER: Final = ROOT / "deploy" / "local-cluster.yaml"
 CONFIG: Final = ROOT / "deploy" / "local-canfleet.yaml"
+SERVE: Final = ROOT / "deploy" / "serve.yaml"
+GATEWAYS: Final = 2
 _SHARED: Final = "/srv/canfleet"
 
 
@@ -67,8 +69,18 @@ def rendered_config(clickhouse: str, network: str, shared: Path, dbc: Path) -> d
     config = yaml.safe_load(CONFIG.read_text())
     config["data_dir"] = str(shared / "data")
     config["dbc"] = [str(dbc)]
-    config["server"] |= {"gateways": 2, "trusted_proxies": [network]}
+    config["server"] |= {"gateways": GATEWAYS, "trusted_proxies": [network]}
     config["ray"]["nodes"] = 2
     config["clickhouse"]["url"] = clickhouse
     config["shard"] |= {"shards": 4, "partitions": 16, "checkpoint_interval_s": 15, "rollup_interval_s": 10}
     return config
+
+
+def rendered_serve(release: str) -> dict[str, Any]:
+    """The HTTP side in Serve's format, as many gateways as in the configuration."""
+    document: dict[str, Any] = yaml.safe_load(SERVE.read_text())
+    for application in document["applications"]:
+        application["runtime_env"]["env_vars"]["CANFLEET_RELEASE"] = release
+        if application["name"] == "frames":
+            application["deployments"][0]["num_replicas"] = GATEWAYS
+    return document

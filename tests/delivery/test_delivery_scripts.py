@@ -20,6 +20,8 @@ echo "${0##*/} $*" | tr '\\n' ' ' | tr -s ' ' >> "$CALLS"; echo >> "$CALLS"
 [[ "${0##*/} $*" != *"$FAILING"* ]]
 """
 
+ROLL = ["exec", "dist/", "requirements.lock", "cmp", "canfleet schema", "canfleet install", "--take-over"]
+
 
 class Clone:
     """A repository with the scripts, and an environment `staging`."""
@@ -100,13 +102,22 @@ def test_what_fails_ends_it_and_is_not_remembered_as_healthy(clone: Clone, faili
     assert clone.git("tag") == ""
 
 
+def test_a_deployment_that_rolls_starts_nothing_anew_and_ends_with_the_smoke_test(clone: Clone) -> None:
+    clone.environment["ROLL"] = "1"
+    status, calls, said = clone.run("deploy.sh")
+    assert status == 0, said
+    wanted = ["get-auth-token", "exec", *ROLL[1:], "canfleet smoke"]
+    assert len(calls) == len(wanted)
+    assert all(what in call for what, call in zip(wanted, calls, strict=True)), calls
+    status, calls, _ = clone.run("deploy.sh", "--take-over")
+    assert status != 0
+    assert "--take-over" in calls[-1]
+
+
 def test_a_first_deployment_has_no_schema_to_look_at(clone: Clone) -> None:
     status, calls, said = clone.run("deploy.sh", "get-head-ip")
     assert status == 0, said
     assert not [call for call in calls if "schema" in call]
-
-
-ROLL = ["exec", "rsync-up cluster.yaml dist/", "rsync-up", "cmp", "canfleet schema", "canfleet install", "--take-over"]
 
 
 def test_a_release_is_rolled_out_after_libraries_and_migrations_were_looked_at(clone: Clone) -> None:
