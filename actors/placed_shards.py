@@ -153,7 +153,8 @@ class PlacedShards:
         moved = [s for s, actor in enumerate(placement.actor_of) if actor != self._placement.actor_of[s]]
         for actor in {placement.actor_of[shard] for shard in moved} - self._actors.keys():
             self._actors[actor] = await self._find(actor)
-        self._actors = {number: handle for number, handle in self._actors.items() if number < placement.actors}
+        # Those that hold nothing may end, and others begin under their names.
+        self._actors = {number: self._actors[number] for number in set(placement.actor_of)}
         for shard in moved:
             self._handles[shard] = PartitionHandle(shard, self._actors[placement.actor_of[shard]])
         self._placement = placement

@@ -6,6 +6,9 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
+
+import pytest
 
 from pipeline.light_start import full, light
 from pipeline.priority import give_way
@@ -85,3 +88,12 @@ def test_only_the_thread_that_gives_way_is_niced() -> None:
     thread.join()
     assert niceness == [5]
     assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
+
+
+@pytest.mark.parametrize(("given", "kept"), [("own/kernels", True), ("canfleet/kernels-of-another-release", False)])
+def test_a_release_that_is_installed_beside_another_compiles_for_itself(tmp_path: Path, given: str, kept: bool) -> None:
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / given), "XDG_CACHE_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", "import os, pipeline; print(os.environ['NUMBA_CACHE_DIR'])"]
+    used = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+    assert (used == str(tmp_path / given)) is kept
+    assert used.startswith(str(tmp_path))

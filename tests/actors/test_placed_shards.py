@@ -137,3 +137,21 @@ def test_an_actor_that_was_begun_anew_is_found_by_its_name() -> None:
         assert set(fleet.found) == {0}
 
     run(story())
+
+
+def test_an_actor_that_is_renewed_while_it_holds_nothing_is_never_missed() -> None:
+    async def story() -> None:
+        fleet = Fleet()
+        shards = fleet.shards()
+        shards.follow()
+        fleet.actors[1].shards = {0, 1}
+        fleet.placement = Placement(1, 2, (1, 1))
+        await asyncio.sleep(2 * FOLLOW_S)
+        fleet.actors[0].gone = True
+        fleet.actors[0] = Actor(0, 1)
+        fleet.placement = Placement(2, 2, (0, 1))
+        await asyncio.sleep(2 * FOLLOW_S)
+        assert (await shards.submit(0, b"frames", Lane.LIVE)).accepted == 1
+        assert fleet.actors[0].answered == 1
+
+    run(story())

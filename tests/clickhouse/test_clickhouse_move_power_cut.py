@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from clickhouse_process import HostProcess
 from clickhouse_rows import signal_rows, store
-from loop_disk import MIB, LoopDisk, loop_disk
+from loop_disk import LoopDisk
 from s3_emulator import CREDENTIALS, S3Emulator
 
 from pipeline.clickhouse.client import Warehouse
@@ -23,15 +22,6 @@ _PARTS = """
     SELECT partition, path FROM system.parts
     WHERE database = currentDatabase() AND table = 'signals' AND active
 """
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[LoopDisk]:
-    try:
-        with loop_disk(tmp_path / "disk", 512 * MIB) as mounted:
-            yield mounted
-    except OSError as error:
-        pytest.skip(f"no disk whose power could be cut: {error}")
 
 
 def connected(host: HostProcess) -> Warehouse:

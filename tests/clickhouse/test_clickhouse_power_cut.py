@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from clickhouse_process import HostProcess
 from clickhouse_rows import canonical_frames, frame_rows, signal_rows, store
-from loop_disk import MIB, LoopDisk, loop_disk
+from loop_disk import LoopDisk
 
 from pipeline.clickhouse.client import Warehouse
 from pipeline.clickhouse.migrate import migrate
 from pipeline.clickhouse.settings import WarehouseSettings
 from pipeline.clickhouse.writer import Writer
 
-_SIZE = 512 * MIB
 _COUNTS = "SELECT (SELECT count() FROM frames) AS frames, (SELECT count() FROM signals) AS signals"
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[LoopDisk]:
-    try:
-        with loop_disk(tmp_path / "disk", _SIZE) as mounted:
-            yield mounted
-    except OSError as error:
-        pytest.skip(f"no disk whose power could be cut: {error}")
 
 
 def connected(host: HostProcess) -> Warehouse:

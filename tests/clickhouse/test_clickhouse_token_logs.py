@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from clickhouse_process import HostProcess
 from clickhouse_rows import canonical_frames, frame_rows, signal_rows, store
-from loop_disk import MIB, LoopDisk, loop_disk
+from loop_disk import LoopDisk
 
 from actors.clickhouse_host.token_logs import TokenLogs
 from pipeline.clickhouse.client import Warehouse
@@ -29,15 +29,6 @@ _COUNTS = """
         (SELECT sum(count) FROM signals_1m) AS minutes, (SELECT sum(count) FROM signals_1h) AS hours,
         (SELECT sum(count) FROM fleet_signals_1h) AS fleet_hours
 """
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[LoopDisk]:
-    try:
-        with loop_disk(tmp_path / "disk", 512 * MIB) as mounted:
-            yield mounted
-    except OSError as error:
-        pytest.skip(f"no disk whose power could be cut: {error}")
 
 
 def connected(host: HostProcess) -> Warehouse:

@@ -22,7 +22,7 @@ from tests.chaos.client import Client
 from tests.cluster.course import Course
 from tests.cluster.hosts import Host
 from tests.cluster.inside import FLEET, Inside
-from tests.cluster.launching import Operator, ready, url_of
+from tests.cluster.launching import Operator, ready, spread, url_of
 
 _BAR_S: Final = 15.0
 _START_S: Final = 300.0
@@ -53,7 +53,7 @@ async def cut_off(course: Course) -> None:
                 await asyncio.sleep(course.calm_s)
                 await _cut_for_a_moment(course, [head, worker], client)
                 await _cut_for_long(course, worker, client, inside)
-                await course.step("the HTTP API is replaced, and spread over both", _spread(operator, worker))
+                await course.step("the HTTP API is replaced, and spread over both", spread(operator, worker, _JOIN_S))
                 await asyncio.sleep(course.calm_s)
         course.report["inside"] = await asyncio.to_thread(inside.verdict, clickhouse, course.faults)
         await course.stop(operator, head, [worker])
@@ -154,13 +154,6 @@ async def _watch(course: Course, host: Host, old: dict[int, str], began: float) 
         for pid in left.keys() - now.keys():
             course.say(f"{asyncio.get_running_loop().time() - began:.1f} s after the cut ended {pid} {left.pop(pid)}")
         await asyncio.sleep(0.25)
-
-
-async def _spread(operator: Operator, host: Host) -> None:
-    """SIGHUP replaces the replicas, and the new ones are spread over all hosts."""
-    await asyncio.sleep(5)  # the raylet is there, and the cluster about to know it
-    await operator.ray("exec", f"kill -HUP {operator.pid_of_up}")
-    await ready(host, _JOIN_S)
 
 
 def _found(hosts: Collection[Host], titles: Collection[str]) -> dict[int, str]:

@@ -181,6 +181,13 @@ def url_of(host: Entrance) -> str:
     return f"http://{host.address}:{PORT}"
 
 
+async def spread(operator: Operator, host: Entrance, timeout_s: float) -> None:
+    """SIGHUP for `canfleet up` replaces the replicas, and the new ones are spread over all hosts, `host` too."""
+    await asyncio.sleep(5)  # its raylet has just come, and the cluster is about to know it
+    await operator.ray("exec", f"kill -HUP {operator.pid_of_up}")
+    await ready(host, timeout_s)
+
+
 async def ready(host: Entrance, timeout_s: float) -> float:
     """Wait until the platform is ready, as the host's HAProxy says; seconds waited.
 

@@ -16,7 +16,7 @@ from tests.chaos.client import Client
 from tests.cluster import releases
 from tests.cluster.course import Course, titled
 from tests.cluster.hosts import NETWORK, Host
-from tests.cluster.launching import Operator, ready
+from tests.cluster.launching import Operator, ready, spread
 
 _BAR_S: Final = 15.0
 _START_S: Final = 300.0
@@ -54,7 +54,7 @@ async def lost_worker(course: Course) -> None:
             await asyncio.sleep(course.calm_s)
             other = course.network.host("worker-2", 12)
             await course.step("a new host joins", _joined(other))
-            await course.step("the HTTP API is replaced, and spread over it", _spread(operator, other))
+            await course.step("the HTTP API is replaced, and spread over it", spread(operator, other, _JOIN_S))
             await _expect_code(course, operator, [head, other])
         if course.report["availability"] < _AVAILABLE:
             course.faults.append(f"only {course.report['availability']:.4%} of requests within three retries")
@@ -143,10 +143,3 @@ async def _joined(host: Host) -> None:
     waited = await asyncio.to_thread(wait_until, lambda: bool(titled([host], "raylet")), _JOIN_S)
     if waited >= _JOIN_S:
         raise CanfleetError(f"{host.name} has not joined within {_JOIN_S:g} s")
-
-
-async def _spread(operator: Operator, host: Host) -> None:
-    """SIGHUP replaces the replicas, and the new ones are spread over all hosts."""
-    await asyncio.sleep(5)  # the raylet is there, and the cluster about to know it
-    await operator.ray("exec", f"kill -HUP {operator.pid_of_up}")
-    await ready(host, _JOIN_S)
