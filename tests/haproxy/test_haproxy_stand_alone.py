@@ -167,9 +167,9 @@ def test_one_address_holds_no_more_than_its_connections(balancer):
         def status() -> bytes:
             """Of a request on a connection that stays."""
             plain = socket.create_connection((url.host, url.port), timeout=30, source_address=("127.0.0.7", 0))
-            stream = held.enter_context(
-                balancer.trust().wrap_socket(held.enter_context(plain), server_hostname=url.host)
-            )
+            wrapped = balancer.trust().wrap_socket(plain, server_hostname=url.host, do_handshake_on_connect=False)
+            stream = held.enter_context(wrapped)
+            stream.do_handshake()
             stream.sendall(b"GET /v1/vehicles HTTP/1.1\r\nHost: localhost\r\n\r\n")
             return stream.recv(65536)[:12]
 

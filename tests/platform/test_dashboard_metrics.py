@@ -11,11 +11,11 @@ from test_accounting import metrics_address
 
 from canfleet.child import ChildPlatform
 from deploy.grafana.generate import generated
-from pipeline.metrics import REFUSED_FRAMES
+from pipeline.metrics import DROPPED_SPANS, REFUSED_FRAMES
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules"
-RARE = {f"ray_{REFUSED_FRAMES.name}_total"}
-"""Begin with the first refusal for want of room."""
+RARE = {f"ray_{metric.name}_total" for metric in (REFUSED_FRAMES, DROPPED_SPANS)}
+"""Begin with the first refusal for want of room, or the first span that is dropped."""
 
 
 def test_every_metric_of_a_panel_or_rule_is_exported(platform: ChildPlatform, http: httpx.Client) -> None:
