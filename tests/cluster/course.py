@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from canfleet.benchmark.verify import wait_until
+from pipeline.errors import CanfleetError
 from tests.chaos.client import Client
 from tests.chaos.proxy import TcpProxy
 from tests.chaos.traffic import Traffic
@@ -74,22 +75,30 @@ class Course:
 
     @asynccontextmanager
     async def load(self, operator: KeyMaker, entrance: Entrance, seconds: float) -> AsyncIterator[Client]:
-        """Known frames to the host's HAProxy, `seconds` of them before the body runs; behind it, the verdict."""
+        """Known frames to the host's HAProxy, `seconds` of them before the body runs; behind it, the verdict.
+
+        Also where the body ends with a CanfleetError, which is raised again.
+        """
         url = url_of(entrance)
         keys = await operator.keys(url)
         traffic = Traffic(self._seed, self._rate, time.time_ns() // 1000)
         over = asyncio.Event()
         async with Client(url, keys, traffic, self._seed) as client, asyncio.TaskGroup() as tasks:
             sending = tasks.create_task(_send(client, traffic, tasks, over))
+            failed: CanfleetError | None = None
             try:
                 await self.step("load", asyncio.sleep(seconds))
                 yield client
                 await asyncio.sleep(seconds)
+            except CanfleetError as error:
+                failed = error
             finally:
                 over.set()
             await sending
             await asyncio.to_thread(wait_until, lambda: client.unsettled == 0, _SETTLE_S)
             await self._verify(client, traffic, keys, url)
+            if failed is not None:
+                raise failed
 
     async def recovered(self, client: Client, began: float, struck: float, timeout_s: float = 120.0) -> float | None:
         """Wait for the first acknowledgement of what was sent after `struck`; seconds since `began`, None: never."""
