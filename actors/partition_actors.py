@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Final
 
 import ray
@@ -48,22 +50,28 @@ def find_partition_actor(number: int) -> Any:  # noqa: ANN401 an actor's handle
     return ray.get_actor(names.partition_actor(number), namespace=names.NAMESPACE)
 
 
-def end_named(name: str) -> None:
-    """End an actor of the platform for good, and wait until its name is free.
+def end_named(*wanted: str) -> None:
+    """End actors of the platform for good, and wait until their names are free.
 
     Raises:
-        PartitionAway: it does not end.
+        PartitionAway: they do not end.
     """
     until = time.monotonic() + _END_S
-    while True:
-        try:
-            handle = ray.get_actor(name, namespace=names.NAMESPACE)
-        except ValueError:
-            return
+    while left := _named(wanted):
         if time.monotonic() > until:
-            raise PartitionAway(f"actor {name} does not end", 1.0)
-        ray.kill(handle, no_restart=True)
+            raise PartitionAway(f"actors of the platform do not end: {', '.join(left)}", 1.0)
+        for handle in left.values():
+            ray.kill(handle, no_restart=True)
         time.sleep(_POLL_S)
+
+
+def _named(wanted: Iterable[str]) -> dict[str, Any]:
+    """Handles of those that are there."""
+    found = {}
+    for name in wanted:
+        with suppress(ValueError):
+            found[name] = ray.get_actor(name, namespace=names.NAMESPACE)
+    return found
 
 
 class PartitionActors:

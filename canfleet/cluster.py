@@ -8,36 +8,36 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import ray
 from ray.util import list_named_actors
 
 from actors import names
+from actors.partition_actors import end_named
 from actors.platform_client import PlatformClient
 from actors.running import Running, code_here, running, say_running
 from pipeline.config import CanfleetConfig
-from pipeline.errors import CanfleetError
 from serve import deploy
 
 _NODES_S: Final = 120.0
-_END_S: Final = 30.0
 _POLL_S: Final = 0.2
 
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def on_cluster(config: CanfleetConfig) -> Iterator[bool]:
+def on_cluster(config: CanfleetConfig) -> Iterator[Callable[[], None] | None]:
     """Around a platform's life, from before its actors start until it has drained: then they are ended.
 
     A start that fails takes along what it started, and leaves a platform alone that was there before.
 
     Yields:
-        Whether a platform is there that runs other code or another configuration, and is to be renewed. Whoever has
-        done so calls `renewed`.
+        Where a platform is there that runs other code or another configuration, and is to be renewed, what whoever has
+        done so calls.
 
     Raises:
         CanfleetError: actors do not end.
@@ -46,7 +46,7 @@ def on_cluster(config: CanfleetConfig) -> Iterator[bool]:
     if found and asyncio.run(_drains()):
         log.warning("the platform on this cluster was cut off while it drained: it is started anew")
         deploy.stop()
-        _end_actors()
+        end_named(*_named())
         found = False
     if not found:
         _wait_for_nodes(config.ray.nodes)
@@ -54,18 +54,13 @@ def on_cluster(config: CanfleetConfig) -> Iterator[bool]:
     differs = found and running(config.data_dir) != wanted
     say_running(config.data_dir, wanted.model_copy(update={"everywhere": not differs}))
     try:
-        yield differs
+        yield partial(say_running, config.data_dir, wanted) if differs else None
     except BaseException:
         if not found:
             deploy.stop()
-            _end_actors()
+            end_named(*_named())
         raise
-    _end_actors()
-
-
-def renewed(config: CanfleetConfig) -> None:
-    """Say that all parts of the platform run what is here."""
-    say_running(config.data_dir, Running(code=code_here(), config=config, everywhere=True))
+    end_named(*_named())
 
 
 def _wait_for_nodes(wanted: int) -> None:
@@ -82,17 +77,6 @@ async def _drains() -> bool:
     """Whether a shard of the platform that is there refuses frames for good."""
     client = await PlatformClient.connect()
     return any(shard.get("draining", False) for shard in (await client.status())["shards"])
-
-
-def _end_actors() -> None:
-    """End every actor of the platform; their state is on disk."""
-    for name in _named():
-        ray.kill(ray.get_actor(name, namespace=names.NAMESPACE), no_restart=True)
-    deadline = time.monotonic() + _END_S
-    while left := _named():
-        if time.monotonic() > deadline:
-            raise CanfleetError(f"actors of the platform do not end: {', '.join(left)}")
-        time.sleep(_POLL_S)
 
 
 def _named() -> list[str]:

@@ -75,26 +75,28 @@ def running_platform(
         ray_started()
         importing.join()
         try:
-            with _room(config) as renew, _started(config, bootstrap_key, renew=renew) as platform:
+            with _room(config) as on_renewed, _started(config, bootstrap_key, on_renewed) as platform:
                 yield platform
         finally:
             ray.shutdown()
 
 
-def _room(config: CanfleetConfig) -> AbstractContextManager[bool]:
+def _room(config: CanfleetConfig) -> AbstractContextManager[Callable[[], None] | None]:
     """Around the actors' life: a Ray of the platform's own takes them along when it ends, a cluster does not.
 
-    Yields whether they run already, and are to be renewed.
+    Yields what to call once they are renewed, where they run already and are to be.
     """
     if config.ray.address is None:
-        return nullcontext(False)
+        return nullcontext()
     from canfleet.cluster import on_cluster
 
     return on_cluster(config)
 
 
 @contextmanager
-def _started(config: CanfleetConfig, bootstrap_key: str | None, *, renew: bool) -> Iterator[Platform]:
+def _started(
+    config: CanfleetConfig, bootstrap_key: str | None, on_renewed: Callable[[], None] | None
+) -> Iterator[Platform]:
     """Actors and Serve on the Ray that this process is connected to; they start side by side.
 
     In a renewal they follow each other: a release answers what the one before asks, but not the other way round. So
@@ -108,7 +110,7 @@ def _started(config: CanfleetConfig, bootstrap_key: str | None, *, renew: bool) 
     actors = Actors(config, bootstrap_key)
     with ThreadPoolExecutor(1, "clickhouse") as beside:
         schema = beside.submit(actors.prepare_clickhouse)
-        if renew:
+        if on_renewed is not None:
             wait([schema])
             log.warning("renewing the platform on this cluster")
             actors.renew()
@@ -122,10 +124,8 @@ def _started(config: CanfleetConfig, bootstrap_key: str | None, *, renew: bool) 
             log.warning("%s; acknowledged frames wait in the journal", error)
             threading.Thread(target=_prepare_when_back, args=(actors,), daemon=True).start()
     faults = actors.wait()
-    if renew:
-        from canfleet.cluster import renewed
-
-        renewed(config)
+    if on_renewed is not None:
+        on_renewed()
     try:
         yield Platform(url, faults, lambda: deploy.roll(config, PlatformClient.connect))
     finally:

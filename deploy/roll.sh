@@ -4,21 +4,19 @@
 # docs/delivery.md says what is left then. Libraries stay as they are: another requirements.lock takes `ray up`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. deploy/next.sh
 cluster=${1:?which cluster? make roll CLUSTER=deploy/local-cluster.yaml}
 dist=${DIST:-dist}
 export RAY_AUTH_MODE=token RAY_UP_enable_autoscaler_v2=0 RAY_USAGE_STATS_ENABLED=0
 [ -d .venv/bin ] && export PATH=$PWD/.venv/bin:$PATH
 
-ray exec "$cluster" 'rm -rf ~/next && mkdir -p ~/next/dist'
-ray rsync-up "$cluster" "$dist/" next/dist/
+bring_next "$cluster" "$dist"
 ray rsync-up "$cluster" requirements.lock next/requirements.lock
 ray exec "$cluster" 'cmp ~/next/requirements.lock ~/release/requirements.lock' || {
     echo "roll: the cluster's libraries are not those of this requirements.lock: bring it up with ray up instead" >&2
     exit 1
 }
-# Migrations as a dry run, with the new code beside the old. The start applies them.
-ray exec "$cluster" '~/venv/bin/python -m pip install --quiet --no-deps --no-index --target ~/next/lib ~/next/dist/canfleet-*.whl &&
-    PYTHONPATH=~/next/lib ~/venv/bin/python -m canfleet schema --config ~/release/canfleet.yaml'
+show_migrations "$cluster"
 # For nodes that come later: their setup installs the newest of the head's release/dist.
 ray exec "$cluster" 'PYTHONPATH=~/next/lib ~/venv/bin/python -m canfleet install --config ~/release/canfleet.yaml $(ls ~/next/dist/canfleet-*.whl) &&
     cp ~/next/dist/canfleet-*.whl ~/release/dist/ && touch ~/release/dist/$(basename ~/next/dist/canfleet-*.whl)'

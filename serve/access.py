@@ -129,8 +129,8 @@ class Access:
         if age < WAIT_S:
             return
         # Without any key there is nothing to go on with.
-        patience_s = self._asked_at + PATIENCE_S - now if age < STALE_S else None
-        await asyncio.wait([self._refreshing], timeout=patience_s if patience_s is None else max(0.0, patience_s))
+        patience_s = max(0.0, self._asked_at + PATIENCE_S - now) if age < STALE_S else None
+        await asyncio.wait([self._refreshing], timeout=patience_s)
         if self._fresh_at < now - STALE_S:
             await self._refresh(now)  # which says why not
 

@@ -23,10 +23,14 @@ _ASCII: Final = bytes(range(128))
 NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
-def json_answer(data: object, status: int = 200, headers: Mapping[str, str] = NO_STORE) -> Response:
+def json_body(data: object) -> bytes:
     """`data` as JSON; NaN and infinities, which JSON does not know, become null."""
-    body = orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
-    return Response(body, status, dict(headers), media_type="application/json")
+    return orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def json_answer(data: object, status: int = 200, headers: Mapping[str, str] = NO_STORE) -> Response:
+    """An answer of `data`: see `json_body`."""
+    return Response(json_body(data), status, dict(headers), media_type="application/json")
 
 
 def problem_answer(problem: Problem, request_id: str) -> Response:

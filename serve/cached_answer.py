@@ -7,11 +7,10 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
 from fastapi import Request, Response
 
 from pipeline.history.cache import LIVE_S, AnswerCache, CachedAnswer, life_s
-from serve.answers import NO_STORE
+from serve.answers import NO_STORE, json_body
 
 _HEADERS: Final = {"Cache-Control": "private, no-cache", "Vary": "Accept, Authorization, X-API-Key"}
 
@@ -45,12 +44,12 @@ class Made:
     @classmethod
     def of(cls, data: object, until: int, newest: int | None = None) -> Made:
         """`data` as JSON, about a range that ends at `until`; `newest` as in `life_s`."""
-        return cls(_json(data), life_s(until, time.time_ns() // 1000, newest))
+        return cls(json_body(data), life_s(until, time.time_ns() // 1000, newest))
 
     @classmethod
     def live(cls, data: object) -> Made:
         """`data` as JSON, from the live state of a fleet."""
-        return cls(_json(data), LIVE_S)
+        return cls(json_body(data), LIVE_S)
 
 
 async def cached_answer(
@@ -75,10 +74,6 @@ async def cached_answer(
     if _names(request.headers.get("if-none-match", ""), kept.etag):
         return Response(status_code=304, headers=headers)
     return Response(kept.body, headers=headers, media_type=kept.media_type)
-
-
-def _json(data: object) -> bytes:
-    return orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _names(if_none_match: str, etag: str) -> bool:

@@ -4,6 +4,7 @@
 # Ends with status 1 where a migration would lose data, the cluster does not come up, or the smoke test fails.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. deploy/next.sh
 environment=${1:?which environment? make deploy ENV=staging}
 folder=${CANFLEET_ENVIRONMENTS:-$HOME/.canfleet}/$environment
 cluster=$folder/cluster.yaml
@@ -17,12 +18,9 @@ python -m deploy.aws.render "$folder"
 if [ -n "${ROLL:-}" ]; then
     deploy/roll.sh "$cluster"
 else
-    # Migrations as a dry run, with the new code beside the old, where there is a cluster already. A start applies them.
     if ray get-head-ip "$cluster" > /dev/null 2>&1; then
-        ray exec "$cluster" 'rm -rf ~/next && mkdir -p ~/next/dist'
-        ray rsync-up "$cluster" dist/ /home/admin/next/dist/
-        ray exec "$cluster" '~/venv/bin/pip install --quiet --no-deps --no-index --target ~/next/lib ~/next/dist/canfleet-*.whl &&
-            PYTHONPATH=~/next/lib ~/venv/bin/python -m canfleet schema --config ~/release/canfleet.yaml'
+        bring_next "$cluster" dist
+        show_migrations "$cluster"
     fi
     ray up --yes --no-config-cache "$cluster"
 fi

@@ -115,7 +115,8 @@ def test_a_shard_of_an_actor_that_is_gone_is_found_where_it_is_now() -> None:
         fleet.actors.append(Actor(0, 1))
         fleet.placement = Placement(1, 3, (2, 2))
         await asyncio.sleep(2 * FOLLOW_S)
-        assert 2 in fleet.found
+        # 0, too, is looked for by its name: whoever has that now might hold its shards.
+        assert [actor for actor in fleet.found if actor != 0] == [2]
         assert (await shards.submit(1, b"frames", Lane.LIVE)).accepted == 1
         assert not shards.away(1)
 

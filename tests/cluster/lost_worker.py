@@ -64,15 +64,20 @@ async def lost_worker(course: Course) -> None:
 async def _rolled(course: Course, operator: Operator, hosts: list[Host], release: Path, client: Client) -> None:
     """The release of this checkout, on every host, in every process of the platform."""
     log, old = hosts[0].home / "canfleet.log", _processes(hosts, *_RENEWED)
-    failures = sum(client.answers.values()) - client.answers["202"]
+    failures = _failures(client)
     await operator.roll(release)
-    course.report["failed_while_rolled"] = sum(client.answers.values()) - client.answers["202"] - failures
+    course.report["failed_while_rolled"] = _failures(client) - failures
     if "renewing the platform" not in log.read_text():
         course.faults.append("the release was not found to be another one")
     waited = await asyncio.to_thread(wait_until, lambda: not old & _processes(hosts, *_RENEWED), _END_S)
     if waited >= _END_S:
         course.faults.append(f"processes of the release before go on: {sorted(old & _processes(hosts, *_RENEWED))}")
     await _expect_code(course, operator, hosts)
+
+
+def _failures(client: Client) -> int:
+    """Answers so far that were no acknowledgement."""
+    return sum(client.answers.values()) - client.answers["202"]
 
 
 def _processes(hosts: list[Host], *titles: str) -> set[int]:
@@ -92,14 +97,14 @@ async def _expect_code(course: Course, operator: Operator, hosts: list[Host]) ->
 
 async def _replaced(course: Course, operator: Operator, head: Host, client: Client) -> None:
     """SIGKILL for `canfleet up`, and the line again that started it: nobody may notice."""
-    failures = sum(client.answers.values()) - client.answers["202"]
+    failures = _failures(client)
     log = head.home / "canfleet.log"
     before = log.read_text().count("canfleet is ready")
     await operator.ray("exec", f"kill -KILL {operator.pid_of_up}; {operator.start_of_up}")
     waited = await asyncio.to_thread(wait_until, lambda: log.read_text().count("canfleet is ready") > before, _JOIN_S)
     if waited >= _JOIN_S:
         raise CanfleetError(f"canfleet up was not ready again:\n{log.read_text()[-3000:]}")
-    failed = sum(client.answers.values()) - client.answers["202"] - failures
+    failed = _failures(client) - failures
     course.report["failed_while_up_was_replaced"] = failed
     if failed:
         course.faults.append(f"{failed} requests failed while canfleet up was killed and started again")
@@ -107,7 +112,7 @@ async def _replaced(course: Course, operator: Operator, head: Host, client: Clie
 
 async def _served(course: Course, operator: Operator, hosts: list[Host], client: Client) -> None:
     """Every replica replaced by Serve's own configuration file: nobody may notice."""
-    failures = sum(client.answers.values()) - client.answers["202"]
+    failures = _failures(client)
     old = _processes(hosts, "ServeReplica")
     await operator.ray("exec", f"serve deploy --address {_DASHBOARD} ~/release/serve.yaml")
 
@@ -117,7 +122,7 @@ async def _served(course: Course, operator: Operator, hosts: list[Host], client:
 
     if await asyncio.to_thread(wait_until, replaced, _JOIN_S) >= _JOIN_S:
         raise CanfleetError(f"serve deploy has not replaced {sorted(old & _processes(hosts, 'ServeReplica'))}")
-    failed = sum(client.answers.values()) - client.answers["202"] - failures
+    failed = _failures(client) - failures
     course.report["failed_while_served"] = failed
     if failed:
         course.faults.append(f"{failed} requests failed while replicas were replaced by serve deploy")

@@ -36,7 +36,8 @@ class Clone:
         (environment / "canfleet.yaml").write_text("{}")
         (environment / "bootstrap.key").write_text("key")
         shutil.copytree(ROOT / "deploy" / "aws", self.root / "deploy" / "aws")
-        shutil.copy(ROOT / "deploy" / "roll.sh", self.root / "deploy")
+        for shared in ("roll.sh", "next.sh"):
+            shutil.copy(ROOT / "deploy" / shared, self.root / "deploy")
         shutil.copy(ROOT / "cluster.yaml", self.root)
         (self.root / "pipeline" / "clickhouse" / "migrations").mkdir(parents=True)
         (self.root / "Makefile").write_text(".PHONY: deploy\ndeploy:\n\tdeploy/aws/deploy.sh $(ENV)\n")
