@@ -7,7 +7,7 @@ import socket
 import ssl
 import subprocess
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import pairwise
 
 import httpx
@@ -164,18 +164,21 @@ def test_one_address_holds_no_more_than_its_connections(balancer):
     url = httpx.URL(balancer.secure)
     with ExitStack() as held:
 
+        def connection() -> socket.socket:
+            return held.enter_context(
+                socket.create_connection((url.host, url.port), timeout=30, source_address=("127.0.0.7", 0))
+            )
+
         def status() -> bytes:
             """Of a request on a connection that stays."""
-            plain = socket.create_connection((url.host, url.port), timeout=30, source_address=("127.0.0.7", 0))
-            wrapped = balancer.trust().wrap_socket(plain, server_hostname=url.host, do_handshake_on_connect=False)
-            stream = held.enter_context(wrapped)
-            stream.do_handshake()
+            stream = held.enter_context(balancer.trust().wrap_socket(connection(), server_hostname=url.host))
             stream.sendall(b"GET /v1/vehicles HTTP/1.1\r\nHost: localhost\r\n\r\n")
             return stream.recv(65536)[:12]
 
         assert {status() for _ in range(60)} == {b"HTTP/1.1 200"}
-        with pytest.raises(OSError):  # noqa: PT011 (reset or closed, before the handshake or in it)
-            status()
+        # Without TLS: what is refused ends before a handshake, what is taken would wait here for one.
+        with suppress(ConnectionResetError):
+            assert connection().recv(1) == b""
         with balancer.client() as other:
             assert other.get("/v1/vehicles").status_code == 200
 
