@@ -28,12 +28,13 @@ class ClickHouseActor:
 
     def __init__(self, data_dir: str, port: int, password: str = "", cold: ColdSettings | None = None) -> None:
         """See `ClickHouseHost`."""
+        # Acknowledgements come first where they share the cores with ClickHouse, which can wait: only threads of this
+        # policy are preempted at once by a thread that wakes up, a large niceness still lets them end their slice.
+        # Before the engine is loaded: threads that it starts then run its merges.
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         # Here: whoever starts or finds this actor need not load the engine, 200 MB of it.
         from actors.clickhouse_host.host import ClickHouseHost
 
-        # Acknowledgements come first where they share the cores with ClickHouse, which can wait: only threads of this
-        # policy are preempted at once by a thread that wakes up, a large niceness still lets them end their slice.
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         reserve_descriptors()
         try:
             self._host = ClickHouseHost(Path(data_dir), port, password=password, cold=cold)

@@ -56,6 +56,12 @@ def niceness(own: ChildPlatform, mark: str) -> set[int]:
     return {os.getpriority(os.PRIO_PROCESS, process.pid) for process in found}
 
 
+def threads(pid: int, name: str) -> list[int]:
+    """Threads of a process that have this name."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(task.name) for task in tasks if (task / "comm").read_text().strip() == name]
+
+
 def run_up(*options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "canfleet", "up", *options]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -66,6 +72,13 @@ def test_rays_dashboard_gives_way_to_what_acknowledges(own: ChildPlatform) -> No
         assert niceness(own, mark) == {NICENESS}, mark
     for mark in ("ray::PartitionActor", "ray::ServeReplica", "gcs_server", "raylet/raylet"):
         assert niceness(own, mark) == {0}, mark
+
+
+def test_what_clickhouse_does_gives_way_to_what_acknowledges(own: ChildPlatform, traffic: SteadyTraffic) -> None:
+    traffic.wait_for(5)
+    [clickhouse] = named(own, "ray::ClickHouseActor")
+    mergers = eventually(lambda: threads(clickhouse.pid, "MergeMutate"), bool)
+    assert {os.sched_getscheduler(thread) for thread in mergers} == {os.SCHED_IDLE}
 
 
 def test_a_killed_raylet_brings_the_platform_down_and_up_again(own: ChildPlatform, traffic: SteadyTraffic) -> None:
