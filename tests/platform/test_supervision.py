@@ -57,9 +57,15 @@ def niceness(own: ChildPlatform, mark: str) -> set[int]:
 
 
 def threads(pid: int, name: str) -> list[int]:
-    """Threads of a process that have this name."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(task.name) for task in tasks if (task / "comm").read_text().strip() == name]
+    """Threads of a process that have this name; threads end while one looks."""
+
+    def called(task: Path) -> str:
+        try:
+            return (task / "comm").read_text().strip()
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
+
+    return [int(task.name) for task in Path(f"/proc/{pid}/task").iterdir() if called(task) == name]
 
 
 def run_up(*options: str) -> subprocess.CompletedProcess[str]:
